@@ -1,0 +1,49 @@
+"""Everything a user can say, as frozen and validated data; TOML is its written form."""
+
+from chemomech.case.case import Case, builtin_cases
+from chemomech.case.parts import (
+    Boundary,
+    Box,
+    Dislocation,
+    Displacement,
+    Domain,
+    Equilibrium,
+    Fraction,
+    Initial,
+    Mesh,
+    MeshFile,
+    Output,
+    Rectangle,
+    Solver,
+    Time,
+    Vector,
+    inside_distance,
+)
+from chemomech.case.reading import builtin_names, parse_override
+from chemomech.frozen import Frozen
+from chemomech.materials.laws import Material
+
+__all__ = [
+    "Boundary",
+    "Box",
+    "Case",
+    "Dislocation",
+    "Displacement",
+    "Domain",
+    "Equilibrium",
+    "Fraction",
+    "Frozen",
+    "Initial",
+    "Material",
+    "Mesh",
+    "MeshFile",
+    "Output",
+    "Rectangle",
+    "Solver",
+    "Time",
+    "Vector",
+    "builtin_cases",
+    "builtin_names",
+    "inside_distance",
+    "parse_override",
+]

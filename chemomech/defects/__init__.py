@@ -1,0 +1,1 @@
+"""Dislocations as eigenstrains: spreading functions, closed forms, cell averages."""

@@ -1,0 +1,1 @@
+"""From a described domain to one tagged, named, distributed mesh."""

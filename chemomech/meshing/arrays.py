@@ -1,0 +1,73 @@
+"""A mesh as plain arrays, held by rank 0: what generators make, checkpoints keep and ranks share."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class MeshArrays:
+    """Simplices with named phases and boundaries.
+
+    Attributes:
+        points: Coordinates, m, shape (n, 3).
+        cells: Corner numbers, shape (m, 3) for triangles or (m, 4) for tetrahedra.
+        cell_tags: Phase tag of each cell, shape (m,).
+        facets: Corner numbers of tagged facets, shape (f, 2) or (f, 3).
+        facet_tags: Boundary tag of each tagged facet, shape (f,).
+        phases: Material name of each cell tag.
+        boundaries: Name of each facet tag.
+    """
+
+    points: npt.NDArray[np.float64]
+    cells: Ints
+    cell_tags: npt.NDArray[np.int32]
+    facets: Ints
+    facet_tags: npt.NDArray[np.int32]
+    phases: dict[str, int] = field(default_factory=dict)
+    boundaries: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def dimension(self) -> int:
+        """2 or 3."""
+        return int(self.cells.shape[1]) - 1
+
+    def to_dict(self) -> dict[str, npt.NDArray[np.generic]]:
+        """Arrays only, for a file; ``from_dict`` reads them."""
+        names = json.dumps({"phases": self.phases, "boundaries": self.boundaries})
+        return {
+            "points": self.points,
+            "cells": self.cells,
+            "cell_tags": self.cell_tags,
+            "facets": self.facets,
+            "facet_tags": self.facet_tags,
+            "names": np.frombuffer(names.encode(), dtype=np.uint8),
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict[str, npt.NDArray[np.generic]]) -> MeshArrays:
+        """The inverse of ``to_dict``."""
+        names = json.loads(bytes(np.asarray(data["names"], dtype=np.uint8)).decode())
+        return cls(
+            points=np.asarray(data["points"], dtype=np.float64),
+            cells=np.asarray(data["cells"], dtype=np.int64),
+            cell_tags=np.asarray(data["cell_tags"], dtype=np.int32),
+            facets=np.asarray(data["facets"], dtype=np.int64),
+            facet_tags=np.asarray(data["facet_tags"], dtype=np.int32),
+            **names,
+        )
+
+
+def measures(points: npt.NDArray[np.float64], cells: Ints) -> npt.NDArray[np.float64]:
+    """Signed areas or volumes of simplices, m^2 or m^3, shape (m,)."""
+    x = points[cells]
+    edges = x[:, 1:] - x[:, :1]
+    if cells.shape[1] == 3:
+        return np.asarray(0.5 * (edges[:, 0, 0] * edges[:, 1, 1] - edges[:, 0, 1] * edges[:, 1, 0]))
+    return np.asarray(np.linalg.det(edges) / 6.0)

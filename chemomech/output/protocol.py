@@ -1,0 +1,77 @@
+"""What the simulation and its outputs agree on."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import dolfinx
+import numpy as np
+from dolfinx import fem
+from mpi4py import MPI
+
+
+class Snapshot(Protocol):
+    """What an output may look at: one accepted state, in SI units."""
+
+    @property
+    def comm(self) -> MPI.Comm:
+        """The ranks that compute together."""
+        ...
+
+    @property
+    def mesh(self) -> dolfinx.mesh.Mesh[np.float64]:
+        """Triangles or tetrahedra with straight edges, coordinates in internal units."""
+        ...
+
+    @property
+    def length(self) -> float:
+        """Metres per unit of the mesh coordinates."""
+        ...
+
+    @property
+    def time(self) -> float:
+        """Time reached, s."""
+        ...
+
+    @property
+    def step(self) -> int:
+        """Number of accepted steps; 0 is the initial state."""
+        ...
+
+    @property
+    def step_size(self) -> float:
+        """Last accepted step, s; 0 in the initial state."""
+        ...
+
+    @property
+    def field_names(self) -> tuple[str, ...]:
+        """Names that `function` accepts, all of which go into the field files."""
+        ...
+
+    def function(self, name: str) -> fem.Function[np.float64]:
+        """The field ``name`` in SI units, up to date on ghosts too.
+
+        Continuous linear, or constant per cell; a scalar, a vector or a (3, 3) tensor. Each name always
+        gives the same object. Collective.
+        """
+        ...
+
+    def row(self) -> dict[str, float]:
+        """One row of the history: numbers of the whole body, equal on every rank. Collective."""
+        ...
+
+
+class Output(Protocol):
+    """Something that listens to a simulation. All ranks call all three methods, in step."""
+
+    def open(self, snapshot: Snapshot) -> None:
+        """Begin, with the initial state or the one that was restored."""
+        ...
+
+    def update(self, snapshot: Snapshot) -> None:
+        """Take note of an accepted step."""
+        ...
+
+    def close(self, snapshot: Snapshot) -> None:
+        """Finish, with the last accepted state, which `update` has seen."""
+        ...

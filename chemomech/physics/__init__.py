@@ -1,0 +1,1 @@
+"""Energies and balances in UFL; no mesh file, no solver, no TOML."""

@@ -1,0 +1,337 @@
+"""Lithium, stress and dislocations in a body: the mixed (u, c, mu) problem.
+
+Weak form (paper 004, eqs 16-18, corrected as in docs/theory.md), with psi from energies.py, for all v, r, q:
+
+    int d psi/d e : sym grad v                       = int t . v ds            (equation of u)
+    int (d psi/d c) r - int c_m mu r                 = 0                       (equation of c)
+    int c_m (c - c*) q - g int J . grad q            = g int J_in q ds         (equation of mu)
+
+c* and g are the time integrator's: backward Euler has c* = c_n and g = dt. Every integral but that of the
+flux uses the corners of the cells as quadrature points: the chemical terms are then diagonal, c stays
+inside (0, 1), and lithium is conserved to rounding.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import basix.ufl
+import numpy as np
+import numpy.typing as npt
+import ufl
+from dolfinx import default_scalar_type, fem, la, mesh
+
+from chemomech.case import Case
+from chemomech.defects.dislocations import cell_eigenstrain, lines
+from chemomech.expressions import evaluate
+from chemomech.materials.laws import Material
+from chemomech.materials.orientation import average_moduli, molar_volume_tensor, stiffness
+from chemomech.meshing.body import Body
+from chemomech.physics import energies
+from chemomech.physics.constraints import Constraints, constrain, node_map
+from chemomech.physics.energies import PhaseLaw
+from chemomech.physics.equations import Equations, Form, Unknown, differentiate
+from chemomech.physics.scales import Scales
+
+Array = npt.NDArray[np.float64]
+
+
+def scales_of(case: Case, length: float) -> Scales:
+    """Internal units of a case whose meshes are in units of ``length`` metres."""
+    materials = case.materials.values()
+    return Scales(
+        length=length,
+        concentration=max(m.maximum_concentration for m in materials),
+        diffusivity=max(m.diffusivity for m in materials),
+        temperature=case.temperature,
+    )
+
+
+def plane_stiffness(matrix: Array, plane: str, dimension: int) -> Array:
+    """Stiffness of the problem that is solved, (6, 6): in plane stress the zz row is condensed out."""
+    if dimension == 3 or plane == "strain":
+        return matrix
+    return np.asarray(matrix - np.outer(matrix[:, 2], matrix[2]) / matrix[2, 2])
+
+
+class ChemoMechanics:
+    """Spaces, coefficients, energy and equations of one case on one body.
+
+    Attributes:
+        site_amount: Lithium sites of the body, internal units.
+        u: Displacement.
+        c: Occupied fraction per phase, each on the cells of its phase; it may jump where phases meet.
+        mu: Chemical potential (continuous), or the number shared by a closed body in equilibrium.
+        step: g, the weight of the flux in the balance.
+        c_star: c* per phase.
+    """
+
+    def __init__(self, case: Case, body: Body, scales: Scales) -> None:
+        self.case, self.body, self.scales = case, body, scales
+        msh, d = body.mesh, body.dimension
+        self.phases = tuple(sorted(body.phases, key=body.phases.__getitem__))
+        self.materials: dict[str, Material] = {p: case.materials[p] for p in self.phases}
+        single = len(self.phases) == 1
+
+        element = basix.ufl.element("P", msh.basix_cell(), 1)
+        self.space_u = fem.functionspace(msh, ("P", 1, (d,)))
+        self.space_mu = fem.functionspace(msh, element)
+        self.submeshes: dict[str, mesh.Mesh] = {}
+        self.entity_maps: list[Any] = []
+        self.vertices: dict[str, npt.NDArray[np.int32]] = {}
+        spaces_c = {}
+        for phase in self.phases:
+            if single:
+                sub, emap = msh, None
+                nodes = np.arange(msh.geometry.x.shape[0], dtype=np.int32)
+            else:
+                sub, emap, _, nodes = mesh.create_submesh(msh, d, body.cell_tags.find(body.phases[phase]))
+                self.entity_maps.append(emap)
+            self.submeshes[phase] = sub
+            self.vertices[phase] = np.asarray(nodes, dtype=np.int32)
+            spaces_c[phase] = fem.functionspace(sub, element)
+        if single:
+            spaces_c[self.phases[0]] = self.space_mu.clone()
+
+        self.u = fem.Function(self.space_u, name="displacement")
+        names = {p: "concentration" if single else f"concentration_{p}" for p in self.phases}
+        self.c = {p: fem.Function(spaces_c[p], name=names[p]) for p in self.phases}
+        self.c_star = {p: fem.Function(spaces_c[p]) for p in self.phases}
+        self.step = fem.Constant(msh, default_scalar_type(1.0))
+
+        # One number for mu in a closed body at rest, a given one in an open body, a field otherwise.
+        self.closed_equilibrium = self.open_equilibrium = False
+        if case.mode == "equilibrium":
+            reservoir = case.equilibrium
+            self.open_equilibrium = (reservoir.chemical_potential, reservoir.concentration) != (None, None)
+            self.closed_equilibrium = not self.open_equilibrium
+        if self.closed_equilibrium:
+            self.space_lambda = fem.functionspace(msh, basix.ufl.real_element(msh.basix_cell(), ()))
+            self.mu = fem.Function(self.space_lambda, name="chemical_potential")
+        else:
+            self.mu = fem.Function(self.space_mu, name="chemical_potential")
+
+        self.stiffness = fem.Function(fem.functionspace(msh, ("DG", 0, (6, 6))))
+        self.eigenstrain = fem.Function(fem.functionspace(msh, ("DG", 0, (3, 3))))
+        self._fill_cells()
+        self.laws = {p: self._law(p) for p in self.phases}
+
+        dx = ufl.Measure("dx", domain=msh, subdomain_data=None if single else body.cell_tags)
+        self._whole = single
+        self._dx_corner = dx(degree=1, scheme="vertex")
+        self._dx_flux = dx(degree=2)
+        self.constraints: Constraints = constrain(self)
+        self.equations = self._equations()
+        self.site_amount = self._site_amount()
+        self._energy = fem.form(self.energy(), entity_maps=self.entity_maps or None)
+        self._amounts = {
+            p: fem.form(self.laws[p].sites * self.c[p] * self.corner(p), entity_maps=self.entity_maps or None)
+            for p in self.phases
+        }
+
+    # -- coefficients ------------------------------------------------------------------------------
+
+    def _fill_cells(self) -> None:
+        body = self.body
+        matrices = self.stiffness.x.array.reshape(-1, 6, 6)
+        for phase in self.phases:
+            matrix = plane_stiffness(stiffness(self.materials[phase].elasticity), self.case.plane, body.dimension)
+            matrices[body.cell_tags.find(body.phases[phase])] = matrix / self.scales.stress
+        self.eigenstrain.x.array[:] = cell_eigenstrain(lines(self.case), body.cell_vertices()).ravel()
+
+    def _law(self, phase: str) -> PhaseLaw:
+        material, s, msh = self.materials[phase], self.scales, self.body.mesh
+        sites = material.maximum_concentration / s.concentration
+        expansion = material.maximum_concentration * molar_volume_tensor(material) / 3.0
+        full = stiffness(material.elasticity) / s.stress
+        e = expansion
+        e6 = np.array([e[0, 0], e[1, 1], e[2, 2], 2 * e[1, 2], 2 * e[0, 2], 2 * e[0, 1]])
+
+        def number(value: float | Array) -> fem.Constant:
+            return fem.Constant(msh, np.asarray(value, dtype=default_scalar_type))
+
+        return PhaseLaw(
+            sites=number(sites),
+            interaction=number(material.interaction),
+            reference_potential=number(material.reference_potential / s.potential),
+            reference_concentration=number(material.reference_concentration),
+            expansion=number(expansion),
+            gradient_energy=number(material.gradient_energy / s.gradient_energy),
+            has_gradient_energy=material.gradient_energy > 0.0,
+            diffusivity=number(material.diffusivity / s.diffusivity),
+            mobility=material.mobility,
+            stiffening=number(float(e6 @ full @ e6) / sites),
+        )
+
+    def corner(self, phase: str) -> Any:
+        """Measure over the cells of a phase with the corners as quadrature points."""
+        return self._dx_corner if self._whole else self._dx_corner(self.body.phases[phase])
+
+    def inner(self, phase: str) -> Any:
+        """Measure over the cells of a phase, exact for quadratic integrands."""
+        return self._dx_flux if self._whole else self._dx_flux(self.body.phases[phase])
+
+    # -- equations ---------------------------------------------------------------------------------
+
+    def density(self, phase: str) -> Any:
+        """psi of a phase, a UFL expression."""
+        return energies.energy_density(
+            self.u, self.c[phase], self.laws[phase], self.stiffness, self.eigenstrain
+        )
+
+    def energy(self) -> Form:
+        """Free energy of the body, without the loads."""
+        return sum(self.density(p) * self.corner(p) for p in self.phases)
+
+    def _equations(self) -> Equations:
+        v = ufl.TestFunction(self.space_u)
+        psi = self.energy()
+        residuals = [ufl.derivative(psi, self.u, v)]
+        unknowns = [Unknown("displacement", self.u)]
+        for p in self.phases:
+            r = ufl.TestFunction(self.c[p].function_space)
+            residuals.append(
+                ufl.derivative(psi, self.c[p], r) - self.laws[p].sites * self.mu * r * self.corner(p)
+            )
+            unknowns.append(Unknown(self.c[p].name, self.c[p], bounds=(0.0, 1.0)))
+        if not self.open_equilibrium:
+            residuals.append(self.balance())
+            unknowns.append(Unknown("chemical_potential", self.mu))
+        residuals = [ufl.algorithms.expand_derivatives(f) for f in residuals]
+        jacobian, constant = differentiate(residuals, unknowns, (self.step, *self.c_star.values()))
+        loads: list[Array | None] = [None] * len(unknowns)
+        loads[0] = self.constraints.load
+        dirichlet: list[tuple[fem.DirichletBC, ...]] = [()] * len(unknowns)
+        dirichlet[0] = self.constraints.displacement
+        if not self.open_equilibrium:
+            dirichlet[-1] = self.constraints.potential
+        return Equations(
+            unknowns=tuple(unknowns),
+            residuals=tuple(residuals),
+            jacobian=jacobian,
+            constant=constant,
+            entity_maps=self.entity_maps or None,
+            dirichlet=tuple(dirichlet),
+            supply=self.constraints.supply,
+            replacements=self.constraints.replacements,
+            loads=tuple(loads),
+        )
+
+    def balance(self) -> Form:
+        """int c_m (c - c*) q - g int J . grad q - g int J_in q ds."""
+        q = ufl.TestFunction(self.mu.function_space)
+        form = 0
+        for p in self.phases:
+            law, c = self.laws[p], self.c[p]
+            form += law.sites * (c - self.c_star[p]) * q * self.corner(p)
+            if not self.closed_equilibrium:
+                flux = energies.lithium_flux(c, self.mu, law)
+                form += -self.step * ufl.inner(flux, ufl.grad(q)) * self.inner(p)
+        for measure, influx in self.constraints.influx:
+            form += -self.step * influx * q * measure
+        return form
+
+    def weights(self, phase: str) -> Array:
+        """Volume of each owned node of a phase, int r dV with corner quadrature."""
+        space = self.c[phase].function_space
+        form = fem.form(ufl.TestFunction(space) * self.corner(phase), entity_maps=self.entity_maps or None)
+        vector = fem.assemble_vector(form)
+        vector.scatter_reverse(la.InsertMode.add)
+        return np.array(vector.array[: space.dofmap.index_map.size_local])
+
+    def relief(self, phase: str) -> Array:
+        """What relaxation takes off d^2 psi/dc^2 at each owned node: (3 K e)^2/(K + 4 G/3) per volume."""
+        material = self.materials[phase]
+        moduli = average_moduli(material.elasticity)
+        e = material.maximum_concentration * np.trace(molar_volume_tensor(material)) / 9.0
+        density = (3.0 * moduli.bulk * e) ** 2 / (moduli.bulk + 4.0 / 3.0 * moduli.shear)
+        return density / self.scales.stress * self.weights(phase)
+
+    # -- numbers -----------------------------------------------------------------------------------
+
+    def initial_concentration(self) -> dict[str, Array]:
+        """Nodal values of c at t = 0, per phase."""
+        given = self.case.initial.concentration
+        out = {}
+        for p in self.phases:
+            value = given.get(p) if isinstance(given, dict) else given
+            if value is None:
+                value = self.materials[p].reference_concentration
+            x = self.c[p].function_space.tabulate_dof_coordinates() * self.scales.length
+            out[p] = np.asarray(evaluate(value, x.T), dtype=float) if isinstance(value, str) else np.full(len(x), float(value))
+        return out
+
+    def reservoir_potential(self) -> float:
+        """mu of the reservoir of an open body, in units of RT."""
+        reservoir = self.case.equilibrium
+        if reservoir.chemical_potential is not None:
+            return reservoir.chemical_potential / self.scales.potential
+        if reservoir.concentration is None:
+            raise ValueError("a closed body has no reservoir")
+        return stress_free_potential(reservoir.concentration, self.materials[self.phases[0]], self.scales)
+
+    def potential(self) -> Array | float:
+        """Nodal values of mu in units of RT; one number in a closed body at rest."""
+        if self.closed_equilibrium:
+            owned = self.mu.x.array[: self.space_lambda.dofmap.index_map.size_local]
+            return float(self.body.mesh.comm.allreduce(owned.sum()))
+        return self.mu.x.array
+
+    def set_potential(self, system: Any) -> None:
+        """mu in equilibrium with the present c and u, node by node (or for all at once)."""
+        p = self.body.mesh.comm
+        sites = {q: self.weights(q) * float(self.laws[q].sites.value) for q in self.phases}
+        values = {q: system.nodal_residual(1 + k) for k, q in enumerate(self.phases)}
+        if self.closed_equilibrium:
+            total = p.allreduce(np.array([sum(v.sum() for v in values.values()), sum(w.sum() for w in sites.values())]))
+            self.mu.x.array[:] = total[0] / total[1]
+            return
+        upper, lower = fem.Function(self.space_mu), fem.Function(self.space_mu)
+        of_mu = node_map(self.space_mu)
+        for q in self.phases:
+            mine = node_map(self.c[q].function_space)
+            n = len(sites[q])
+            owned = mine < n
+            rows = of_mu[self.vertices[q]]
+            np.add.at(upper.x.array, rows[owned], values[q][mine[owned]])
+            np.add.at(lower.x.array, rows[owned], sites[q][mine[owned]])
+        for f in (upper, lower):
+            f.x.scatter_reverse(la.InsertMode.add)
+            f.x.scatter_forward()
+        self.mu.x.array[:] = upper.x.array / lower.x.array
+
+    def _site_amount(self) -> float:
+        """Lithium sites of the body, internal units."""
+        total = sum(self.weights(q).sum() * float(self.laws[q].sites.value) for q in self.phases)
+        return float(self.body.mesh.comm.allreduce(total))
+
+    def influx(self) -> float:
+        """Prescribed lithium flux into the body, internal units."""
+        form = sum(influx * measure for measure, influx in self.constraints.influx)
+        if not self.constraints.influx:
+            return 0.0
+        return float(self.body.mesh.comm.allreduce(fem.assemble_scalar(fem.form(form))))
+
+    def load_potential(self) -> float:
+        """Work of the loads, int t . u ds (local part)."""
+        load = self.constraints.load
+        return 0.0 if load is None else float(load @ self.u.x.array[: len(load)])
+
+    def free_energy(self) -> float:
+        """int psi dV - int t . u ds, internal units."""
+        comm = self.body.mesh.comm
+        return float(comm.allreduce(fem.assemble_scalar(self._energy) - self.load_potential()))
+
+    def amounts(self) -> dict[str, float]:
+        """Lithium per phase, internal units."""
+        comm = self.body.mesh.comm
+        return {p: float(comm.allreduce(fem.assemble_scalar(f))) for p, f in self._amounts.items()}
+
+
+def stress_free_potential(c: float, material: Material, scales: Scales) -> float:
+    """mu of a phase free of stress at the fraction c, in units of RT."""
+    return (
+        float(np.log(c / (1.0 - c)))
+        + material.interaction * (1.0 - 2.0 * c)
+        + material.reference_potential / scales.potential
+    )

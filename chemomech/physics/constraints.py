@@ -1,0 +1,313 @@
+"""Boundary conditions by name: fixed displacements, tractions, rigid motions, concentration, mu, flux."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import scipy.linalg
+import ufl
+from dolfinx import default_scalar_type, fem, la, mesh
+from mpi4py import MPI
+
+from chemomech.case import Boundary, Case
+from chemomech.defects.dislocations import infinite_medium_stress, lines
+from chemomech.errors import CaseError
+from chemomech.materials.laws import Isotropic
+from chemomech.meshing.body import Body
+from chemomech.physics.equations import Replacement
+from chemomech.physics.scales import Scales
+
+Array = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int32]
+
+AXES = {"x": 0, "y": 1, "z": 2}
+
+
+class Fields(Protocol):
+    """What constraints need to know of a physics."""
+
+    case: Case
+    body: Body
+    scales: Scales
+    space_u: Any
+    space_mu: Any
+    c: dict[str, Any]
+    vertices: dict[str, Ints]
+    closed_equilibrium: bool
+    open_equilibrium: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Constraints:
+    """What the boundaries do to the equations.
+
+    Attributes:
+        displacement: Conditions on the displacement.
+        potential: Conditions on the chemical potential.
+        replacements: Rows of the balance replaced by a fixed concentration.
+        load: Work of the tractions on the owned displacement dofs, None without tractions.
+        influx: Pairs of surface measure and molar flux into the body, internal units.
+        supply: Owned rows of the balance where lithium may enter because c or mu is fixed.
+        free_motions: Number of rigid motions nothing fixes.
+    """
+
+    displacement: tuple[fem.DirichletBC, ...]
+    potential: tuple[fem.DirichletBC, ...]
+    replacements: tuple[Replacement, ...]
+    load: Array | None
+    influx: tuple[tuple[Any, fem.Constant], ...]
+    supply: Ints
+    free_motions: int
+
+
+def constrain(fields: Fields) -> Constraints:
+    """Translate the boundaries of a case.
+
+    Raises:
+        CaseError: If tractions on a body that nothing holds are far from balance.
+    """
+    dirichlet, held = _displacements(fields)
+    load = _tractions(fields)
+    motions = free_motions(fields, held)
+    if motions.shape[1]:
+        if load is not None:
+            load = _balanced(fields, load, motions)
+        dirichlet.extend(_pins(fields, motions))
+    replacements, mu_conditions, supply = _reservoirs(fields)
+    return Constraints(
+        displacement=tuple(dirichlet),
+        potential=tuple(mu_conditions),
+        replacements=replacements,
+        load=load,
+        influx=_fluxes(fields),
+        supply=supply,
+        free_motions=motions.shape[1],
+    )
+
+
+def surface(body: Body, name: str) -> Any:
+    """Measure over a named boundary."""
+    facets = body.facets(name)
+    owned = facets[facets < body.mesh.topology.index_map(body.dimension - 1).size_local]
+    entities = fem.compute_integration_domains(fem.IntegralType.exterior_facet, body.mesh.topology, np.sort(owned))
+    return ufl.Measure("ds", domain=body.mesh, subdomain_data=[(1, entities)])(1, degree=4)
+
+
+def _displacements(fields: Fields) -> tuple[list[fem.DirichletBC], npt.NDArray[np.bool_]]:
+    """Conditions on components, and which owned dofs they hold."""
+    case, body, space = fields.case, fields.body, fields.space_u
+    fdim, d = body.dimension - 1, body.dimension
+    held = np.zeros(space.dofmap.index_map.size_local * d, dtype=bool)
+    out = []
+    for name, boundary in case.boundaries.items():
+        fixed = _fixed_components(boundary, body, name)
+        for axis, value in fixed.items():
+            dofs = fem.locate_dofs_topological(space.sub(axis), fdim, body.facets(name))
+            out.append(fem.dirichletbc(default_scalar_type(value / fields.scales.length), dofs, space.sub(axis)))
+            held[dofs[dofs < len(held)]] = True
+    return out, held
+
+
+def _fixed_components(boundary: Boundary, body: Body, name: str) -> dict[int, float]:
+    if boundary.displacement is not None:
+        given = {axis: getattr(boundary.displacement, key) for key, axis in AXES.items()}
+        return {axis: value for axis, value in given.items() if value is not None}
+    if boundary.roller:
+        return {_normal_axis(body, name): 0.0}
+    return {}
+
+
+def _normal_axis(body: Body, name: str) -> int:
+    """The coordinate axis a flat boundary is normal to."""
+    facets = body.facets(name)
+    nodes = mesh.entities_to_geometry(body.mesh, body.dimension - 1, facets)
+    x = body.mesh.geometry.x[nodes.ravel(), : body.dimension]
+    low, high = np.full(body.dimension, np.inf), np.full(body.dimension, -np.inf)
+    body.mesh.comm.Allreduce(np.min(x, axis=0, initial=np.inf), low, op=MPI.MIN)
+    body.mesh.comm.Allreduce(np.max(x, axis=0, initial=-np.inf), high, op=MPI.MAX)
+    extent = high - low
+    axis = int(np.argmin(extent))
+    if extent[axis] > 1e-6 * extent.max():
+        raise CaseError(
+            f"boundaries.{name}.roller", True, "this boundary is not flat and normal to a coordinate axis",
+            "displacement components instead",
+        )  # fmt: skip
+    return axis
+
+
+def _tractions(fields: Fields) -> Array | None:
+    """int t . v ds for all tractions, on the owned dofs."""
+    case, body, s = fields.case, fields.body, fields.scales
+    v = ufl.TestFunction(fields.space_u)
+    form = None
+    for name, boundary in case.boundaries.items():
+        if boundary.traction is None:
+            continue
+        if isinstance(boundary.traction, str):
+            sigma = _dislocation_stress(fields, name)
+            t = ufl.dot(sigma, ufl.FacetNormal(body.mesh))
+        else:
+            values = np.asarray(boundary.traction[: body.dimension], dtype=default_scalar_type) / s.stress
+            t = fem.Constant(body.mesh, values)
+        part = ufl.inner(t, v) * surface(body, name)
+        form = part if form is None else form + part
+    if form is None:
+        return None
+    vector = fem.assemble_vector(fem.form(form))
+    vector.scatter_reverse(la.InsertMode.add)
+    owned = fields.space_u.dofmap.index_map.size_local * body.dimension
+    return np.array(vector.array[:owned])
+
+
+def _dislocation_stress(fields: Fields, name: str) -> fem.Function:
+    """Infinite-medium stress of all dislocations near a boundary, in-plane components."""
+    case, body = fields.case, fields.body
+    d = body.dimension
+    phases = list(fields.c)
+    elasticity = case.materials[phases[0]].elasticity
+    if not isinstance(elasticity, Isotropic):
+        raise CaseError(f"boundaries.{name}.traction", "dislocations", "needs isotropic elasticity", "numbers in Pa")
+    space = fem.functionspace(body.mesh, ("P", 2, (d, d)))
+    sigma = fem.Function(space)
+    all_lines = lines(case)
+
+    def exact(x: Array) -> Array:
+        values = infinite_medium_stress(all_lines, elasticity, x.T * fields.scales.length, case.plane)
+        return np.asarray(values[:, :d, :d].reshape(len(values), d * d).T / fields.scales.stress)
+
+    facets = body.facets(name)
+    links = body.mesh.topology.connectivity(d - 1, d)
+    cells = np.unique([c for f in facets for c in links.links(f)]).astype(np.int32)
+    sigma.interpolate(exact, cells0=cells)
+    return sigma
+
+
+def rigid_motions(space_u: Any) -> Array:
+    """Translations and infinitesimal rotations on the owned dofs, one per column, not normalised."""
+    d = space_u.mesh.geometry.dim
+    n = space_u.dofmap.index_map.size_local
+    x = space_u.tabulate_dof_coordinates()[:n]
+    planes = [(0, 1)] if d == 2 else [(0, 1), (1, 2), (2, 0)]
+    modes = np.zeros((n, d, d + len(planes)))
+    for axis in range(d):
+        modes[:, axis, axis] = 1.0
+    for k, (i, j) in enumerate(planes):
+        modes[:, i, d + k], modes[:, j, d + k] = -x[:, j], x[:, i]
+    return modes.reshape(n * d, -1)
+
+
+def free_motions(fields: Fields, held: npt.NDArray[np.bool_]) -> Array:
+    """Orthonormal rigid motions that the held dofs allow, on the owned dofs, shape (dofs, k)."""
+    comm = fields.body.mesh.comm
+    modes = rigid_motions(fields.space_u)
+    gram = comm.allreduce(modes.T @ modes)
+    factor = scipy.linalg.cholesky(gram)  # upper: modes @ inv(factor) is orthonormal
+    basis = scipy.linalg.solve_triangular(factor.T, modes.T, lower=True).T
+    blocked = comm.allreduce(basis[held].T @ basis[held])
+    values, vectors = np.linalg.eigh(blocked)
+    allowed = values < 1e-12 * max(1.0, values.max())
+    return np.asarray(basis @ vectors[:, allowed])
+
+
+def _balanced(fields: Fields, load: Array, motions: Array) -> Array:
+    """A load without resultant on the free motions."""
+    comm = fields.body.mesh.comm
+    resultant = comm.allreduce(motions.T @ load)
+    size = np.sqrt(comm.allreduce(float(load @ load)))
+    if size > 0.0 and np.linalg.norm(resultant) > 0.05 * size:
+        names = [n for n, b in fields.case.boundaries.items() if b.traction is not None]
+        raise CaseError(
+            f"boundaries.{names[0]}.traction", fields.case.boundaries[names[0]].traction,
+            "the tractions are not in balance and nothing holds the body",
+            "tractions whose sum and moment vanish, or a displacement or roller on some boundary",
+        )  # fmt: skip
+    return load - motions @ resultant
+
+
+def _pins(fields: Fields, motions: Array) -> list[fem.DirichletBC]:
+    """Hold as many dofs as there are free motions; with balanced loads they carry no force.
+
+    Candidates are the nodes furthest out along each axis; those that hold best are taken, the same on any
+    number of ranks.
+    """
+    space, body = fields.space_u, fields.body
+    comm, d = body.mesh.comm, body.dimension
+    n = space.dofmap.index_map.size_local
+    x = space.tabulate_dof_coordinates()[:n, :d]
+    directions = np.array([[1.0, 0.17, 0.05], [0.23, 1.0, 0.11], [0.07, 0.13, 1.0]])[:d, :d]
+    candidates = []
+    for direction in np.concatenate([directions, -directions]):
+        reach = x @ direction
+        k = int(np.argmax(reach)) if n else -1
+        _, owner = comm.allreduce((float(reach[k]) if n else -np.inf, comm.rank), op=MPI.MAXLOC)
+        rows = motions[k * d : k * d + d] if comm.rank == owner else None
+        candidates.append((owner, k, comm.bcast(rows, root=owner)))
+    matrix = np.concatenate([rows for _, _, rows in candidates])
+    _, _, order = scipy.linalg.qr(matrix.T, pivoting=True)
+    mark = fem.Function(space)
+    for row in order[: motions.shape[1]]:
+        owner, k, _ = candidates[row // d]
+        if owner == comm.rank:
+            mark.x.array[k * d + int(row % d)] = 1.0
+    mark.x.scatter_forward()  # ranks that hold a pinned dof as a ghost must know
+    marked = mark.x.array.reshape(-1, d) > 0.5
+    conditions = []
+    for axis in range(d):
+        dofs = (np.flatnonzero(marked[:, axis]) * d + axis).astype(np.int32)
+        conditions.append(fem.dirichletbc(default_scalar_type(0.0), dofs, space.sub(axis)))
+    return conditions
+
+
+def _reservoirs(fields: Fields) -> tuple[tuple[Replacement, ...], list[fem.DirichletBC], Ints]:
+    """Fixed concentrations and chemical potentials."""
+    body, space = fields.body, fields.space_mu
+    owned = space.dofmap.index_map.size_local
+    replacements: list[Replacement] = []
+    conditions = []
+    supply: list[Ints] = []
+    dof_of_node = node_map(space)
+    taken = np.zeros(owned, dtype=bool)
+    mu_equation = 1 + len(fields.c)
+    for name, boundary in fields.case.boundaries.items():
+        if boundary.chemical_potential is not None:
+            dofs = fem.locate_dofs_topological(space, body.dimension - 1, body.facets(name))
+            value = default_scalar_type(boundary.chemical_potential / fields.scales.potential)
+            conditions.append(fem.dirichletbc(value, dofs, space))
+            supply.append(dofs[dofs < owned])
+            taken[dofs[dofs < owned]] = True
+    for name, boundary in fields.case.boundaries.items():
+        if boundary.concentration is None:
+            continue
+        dofs = fem.locate_dofs_topological(space, body.dimension - 1, body.facets(name))
+        dofs = dofs[dofs < owned]
+        for k, (phase, c) in enumerate(fields.c.items()):
+            own_node = node_map(c.function_space)
+            of_mu = np.full(len(dof_of_node), -1, dtype=np.int32)
+            of_mu[dof_of_node[fields.vertices[phase]]] = own_node
+            here = dofs[(of_mu[dofs] >= 0) & ~taken[dofs]]
+            taken[here] = True
+            values = np.full(len(here), boundary.concentration)
+            replacements.append(Replacement(mu_equation, 1 + k, here, of_mu[here], values))
+            supply.append(here)
+    rows = np.unique(np.concatenate(supply)) if supply else np.zeros(0, dtype=np.int32)
+    return tuple(replacements), conditions, rows.astype(np.int32)
+
+
+def node_map(space: Any) -> Ints:
+    """Dof of each geometry node, for a scalar linear space."""
+    msh = space.mesh
+    out = np.zeros(msh.geometry.x.shape[0], dtype=np.int32)
+    out[msh.geometry.dofmaps[0].ravel()] = space.dofmap.list.ravel()
+    return out
+
+
+def _fluxes(fields: Fields) -> tuple[tuple[Any, fem.Constant], ...]:
+    body, unit = fields.body, fields.scales.molar_flux
+    return tuple(
+        (surface(body, name), fem.Constant(body.mesh, default_scalar_type(boundary.molar_flux / unit)))
+        for name, boundary in fields.case.boundaries.items()
+        if boundary.molar_flux is not None
+    )

@@ -1,0 +1,101 @@
+"""What a physics hands to a solver: unknowns, residuals, Jacobian blocks, constraints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import ufl
+from dolfinx import fem
+
+Form = Any  # a UFL form
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """One field of the solution.
+
+    Attributes:
+        name: Field name, used in messages and files.
+        function: Where its value lives, internal units.
+        bounds: Open interval its nodal values must stay in, if any.
+    """
+
+    name: str
+    function: fem.Function
+    bounds: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Replacement:
+    """Rows of one equation replaced by ``column unknown = value`` (a fixed concentration, say).
+
+    Attributes:
+        row: Number of the equation whose rows are replaced.
+        column: Number of the unknown that is fixed.
+        rows: Owned local rows of the equation.
+        columns: Local dofs of the fixed unknown, one per row.
+        values: Its values, one per row.
+    """
+
+    row: int
+    column: int
+    rows: npt.NDArray[np.int32]
+    columns: npt.NDArray[np.int32]
+    values: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Equations:
+    """A nonlinear block system F_i(x_0, x_1, ...) = loads_i.
+
+    Attributes:
+        unknowns: The fields x_i; equation i is tested in the space of x_i.
+        residuals: UFL forms F_i.
+        jacobian: UFL forms dF_i/dx_j; None where it vanishes.
+        constant: Whether a block never changes during a computation.
+        entity_maps: Maps between the meshes the unknowns live on.
+        dirichlet: Conditions on each unknown.
+        supply: Owned rows of the last equation where lithium may enter because c or mu is fixed.
+        replacements: Replaced rows.
+        loads: Constant right-hand sides, local arrays of the owned dofs, None where zero.
+    """
+
+    unknowns: tuple[Unknown, ...]
+    residuals: tuple[Form, ...]
+    jacobian: tuple[tuple[Form | None, ...], ...]
+    constant: tuple[tuple[bool, ...], ...]
+    entity_maps: list[Any] | None = None
+    dirichlet: tuple[tuple[fem.DirichletBC, ...], ...] = ()
+    replacements: tuple[Replacement, ...] = ()
+    loads: tuple[npt.NDArray[np.float64] | None, ...] = ()
+    supply: npt.NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, dtype=np.int32))
+
+
+def differentiate(
+    residuals: Sequence[Form], unknowns: Sequence[Unknown], changing: Sequence[Any] = ()
+) -> tuple[tuple[tuple[Form | None, ...], ...], tuple[tuple[bool, ...], ...]]:
+    """Jacobian blocks dF_i/dx_j by UFL, and which of them are constant.
+
+    Args:
+        residuals: Forms F_i.
+        unknowns: Fields x_j.
+        changing: Further coefficients and constants that change during a computation (a time step, say).
+    """
+    moving = {id(u.function) for u in unknowns} | {id(c) for c in changing}
+    blocks: list[tuple[Form | None, ...]] = []
+    flags: list[tuple[bool, ...]] = []
+    for residual in residuals:
+        row: list[Form | None] = []
+        fixed: list[bool] = []
+        for unknown in unknowns:
+            trial = ufl.TrialFunction(unknown.function.function_space)
+            block = ufl.algorithms.expand_derivatives(ufl.derivative(residual, unknown.function, trial))
+            row.append(None if block.empty() else block)
+            fixed.append(not any(id(c) in moving for c in (*block.coefficients(), *block.constants())))
+        blocks.append(tuple(row))
+        flags.append(tuple(fixed))
+    return tuple(blocks), tuple(flags)

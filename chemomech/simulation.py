@@ -1,0 +1,517 @@
+"""Case -> State -> Result: the one place where the pieces meet."""
+
+from __future__ import annotations
+
+import gc
+import json
+import time as clock
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from mpi4py import MPI
+
+from chemomech.analysis.probes import Probe
+from chemomech.case import Case
+from chemomech.errors import CaseError, ConvergenceError
+from chemomech.meshing.arrays import MeshArrays
+from chemomech.meshing.body import Body, distribute
+from chemomech.meshing.generate import generate
+from chemomech.output import checkpoint
+from chemomech.output.fields import FieldSeries
+from chemomech.output.figures import Figures
+from chemomech.output.folder import RunFolder, prepare, write_atomic
+from chemomech.output.history import History
+from chemomech.output.nodes import layout
+from chemomech.output.progress import Progress
+from chemomech.output.protocol import Output
+from chemomech.parallel import global_max, global_min, on_rank_zero
+from chemomech.physics.chemomechanics import ChemoMechanics, scales_of
+from chemomech.physics.constraints import rigid_motions
+from chemomech.physics.derived import NAMES, Derived
+from chemomech.solvers.stack import SolverStack
+from chemomech.solvers.system import System
+from chemomech.solvers.timestep import StepControl, formula, local_error
+from chemomech.state import State
+from chemomech.versions import versions
+
+Array = npt.NDArray[np.float64]
+
+
+class Simulation:
+    """A case being computed. Outputs see it as a ``Snapshot``.
+
+    Args:
+        case: The case.
+        comm: Ranks that compute together.
+        arrays: The mesh on rank 0 if it exists already; generated otherwise.
+    """
+
+    def __init__(self, case: Case, comm: MPI.Comm, arrays: MeshArrays | None = None, *, given: bool = False) -> None:
+        self.case, self.comm = case, comm
+        self._clock = clock.perf_counter()
+        self.arrays = arrays if given else on_rank_zero(comm, lambda: _Held(generate(case))).take(comm)
+        length = _unit_length(case, self.arrays, comm)
+        self.body: Body = distribute(self.arrays, length, comm)
+        self.physics = ChemoMechanics(case, self.body, scales_of(case, length))
+        self.derived = Derived(self.physics)
+        p = self.physics
+        system = System(p.equations)
+        self.solver = SolverStack(
+            system,
+            rigid_motions(p.space_u),
+            [p.relief(phase) for phase in p.phases],
+            self.body.dimension,
+            linear_solver=case.solver.linear,
+            tolerance=case.solver.tolerance,
+            max_iterations=case.solver.max_iterations,
+            length=length,
+            options=dict(case.solver.petsc),
+        )
+        self.state = State({u.name: u.function for u in p.equations.unknowns})
+        self._bounds = {u.name: u.bounds for u in p.equations.unknowns}
+        self._influx = p.influx()
+        self.newton_iterations = self.linear_iterations = 0
+        self._last_row: tuple[int, dict[str, float]] | None = None
+        self._energy_peak = -np.inf
+        self.energy_rise = 0.0
+        self.rejected = 0
+
+    # -- what outputs see ---------------------------------------------------------------------------
+
+    @property
+    def mesh(self) -> Any:
+        """The mesh, in internal units."""
+        return self.body.mesh
+
+    @property
+    def length(self) -> float:
+        """Metres per internal unit of length."""
+        return self.body.length
+
+    @property
+    def time(self) -> float:
+        """Time reached, s."""
+        return self.state.time
+
+    @property
+    def step(self) -> int:
+        """Accepted steps."""
+        return self.state.step
+
+    @property
+    def step_size(self) -> float:
+        """Last accepted step, s."""
+        return self.state.step_size
+
+    @property
+    def field_names(self) -> tuple[str, ...]:
+        """Fields ``function`` gives."""
+        return NAMES
+
+    def function(self, name: str) -> Any:
+        """A field in SI units at the present state."""
+        return self.derived.function(name)
+
+    def row(self) -> dict[str, float]:
+        """Global numbers of the present state."""
+        if self._last_row is None or self._last_row[0] != self.step:
+            self._last_row = (self.step, self._make_row())
+        return self._last_row[1]
+
+    def _make_row(self) -> dict[str, float]:
+        p, d = self.physics, self.body.dimension
+        lowest, highest = [], []
+        for c in p.c.values():
+            lowest.append(np.min(c.x.array, initial=np.inf))
+            highest.append(np.max(c.x.array, initial=-np.inf))
+        amount = sum(p.amounts().values())
+        sigma = self.derived.function("hydrostatic_stress").x.array
+        per = "_per_m" if d == 2 else ""
+        supplied = self.state.supplied[0] if self.state.supplied else 0.0
+        return {
+            "concentration_min": global_min(self.comm, float(min(lowest))),
+            "concentration_max": global_max(self.comm, float(max(highest))),
+            "concentration_mean": amount / p.site_amount,
+            f"lithium_mol{per}": amount * p.scales.amount(d),
+            f"lithium_supplied_mol{per}": supplied * p.scales.amount(d),
+            "mass_relative_drift": (amount - supplied) / self.state.begun - 1.0,
+            f"free_energy_J{per}": p.free_energy() * p.scales.energy(d),
+            "hydrostatic_stress_min_Pa": global_min(self.comm, float(np.min(sigma, initial=np.inf))),
+            "hydrostatic_stress_max_Pa": global_max(self.comm, float(np.max(sigma, initial=-np.inf))),
+            "newton_iterations": float(self.solver.newton.iterations),
+            "linear_iterations": float(self.solver.newton.linear_iterations),
+        }
+
+    # -- state --------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """The state at t = 0: given c, the stress in equilibrium with it, and their chemical potential."""
+        p = self.physics
+        for phase, values in p.initial_concentration().items():
+            p.c[phase].x.array[:] = values
+            p.c_star[phase].x.array[:] = values
+        if p.open_equilibrium:
+            p.mu.x.array[:] = p.reservoir_potential()
+        else:
+            p.mu.x.array[:] = 0.0
+        self.solver.relax()
+        if not p.open_equilibrium:
+            p.set_potential(self.solver.system)
+        self.state.begin(sum(p.amounts().values()))
+
+    def restore(self, saved: checkpoint.Checkpoint) -> None:
+        """Take up a checkpoint."""
+        state = self.state
+        state.set_meta(saved.meta)
+        for name, function in state.functions.items():
+            where = layout(function.function_space)
+            for k in reversed(range(int(saved.meta["depth"]))):
+                saved.restore(f"{name}.{k}", function, where)
+                state.past[name].appendleft(function.x.array.copy())
+        self.newton_iterations = int(saved.meta["newton_iterations"])
+        self.linear_iterations = int(saved.meta["linear_iterations"])
+        self._energy_peak, self.energy_rise = float(saved.meta["energy_peak"]), float(saved.meta["energy_rise"])
+        self.wish = float(saved.meta["wish"])
+
+    def save(self, folder: Path, wish: float) -> Path:
+        """Write a checkpoint."""
+        arrays = {}
+        for name, function in self.state.functions.items():
+            where = layout(function.function_space)
+            present = function.x.array.copy()
+            for k, values in enumerate(self.state.past[name]):
+                function.x.array[:] = values
+                arrays[f"{name}.{k}"] = checkpoint.Nodal.of(function, where, self._nodes)
+            function.x.array[:] = present
+        meta = {
+            **self.state.meta(),
+            "newton_iterations": self.newton_iterations,
+            "linear_iterations": self.linear_iterations,
+            "energy_peak": self._energy_peak,
+            "energy_rise": self.energy_rise,
+            "wish": wish,
+        }
+        return checkpoint.write(folder, self.comm, self.step, arrays, meta)
+
+    @property
+    def _nodes(self) -> int:
+        return int(self.body.mesh.geometry.index_map().size_global)
+
+    # -- solving ------------------------------------------------------------------------------------
+
+    def equilibrate(self) -> None:
+        """Solve for the final state directly.
+
+        If Newton's method fails from the initial state, dislocations and loads are applied in parts.
+        """
+        p, solver = self.physics, self.solver
+        eigenstrain = p.eigenstrain.x.array.copy()
+        load = p.constraints.load
+        full = None if load is None else load.copy()
+
+        def apply(part: float) -> None:
+            p.eigenstrain.x.array[:] = part * eigenstrain
+            if load is not None and full is not None:
+                load[:] = part * full
+
+        done, part = 0.0, 1.0
+        while done < 1.0:
+            apply(min(1.0, done + part))
+            try:
+                solver.newton.solve()
+            except ConvergenceError:
+                self._count()
+                part *= 0.5
+                if part < 1e-3:
+                    apply(1.0)
+                    raise
+                continue
+            self._count()
+            done += part
+            part = min(2.0 * part, 1.0 - done) if done < 1.0 else part
+        apply(1.0)
+        f = formula(0.0, (), "backward-euler")
+        supplied = sum(p.amounts().values()) - self.state.begun if p.open_equilibrium else 0.0
+        self.state.accept(f, 0.0, supplied)
+
+    def _count(self) -> None:
+        self.newton_iterations += self.solver.newton.iterations
+        self.linear_iterations += self.solver.newton.linear_iterations
+
+    def control(self) -> StepControl:
+        """Step control as the case asks for it."""
+        t, s = self.case.time, self.physics.scales
+        end = t.end
+        if end is None:
+            raise CaseError("time.end", None, "a transient run needs an end", "a time such as '10 ms'")
+        core = self.case.resolved_mesh.core_size or self.case.resolved_mesh.size or s.length
+        first = t.initial_step or min(1e-2 * end, 0.1 * core**2 / s.diffusivity)
+        return StepControl(
+            time=t,
+            end=end,
+            first=first,
+            smallest=t.minimum_step or 1e-6 * first,
+            largest=t.maximum_step or end,
+            stops=sorted({*self.case.output.times, end}),
+            fixed=t.fixed_step,
+        )
+
+    def advance(self, control: StepControl) -> None:
+        """One accepted step.
+
+        Raises:
+            ConvergenceError: If even the smallest step fails; the state is the last accepted one.
+        """
+        p, state, scheme = self.physics, self.state, self.case.time.scheme
+        while True:
+            h, goal = control.next_step(state.time)
+            f = formula(h, tuple(state.steps), scheme)
+            p.step.value = f.g / p.scales.time
+            for phase, c in p.c.items():
+                state.blend(c.name, f.weights, p.c_star[phase].x.array)
+            state.predict(f, self._bounds)
+            predicted = {c.name: c.x.array.copy() for c in p.c.values()}
+            try:
+                self.solver.newton.solve(time=state.time, step_size=h)
+            except ConvergenceError:
+                self._count()
+                self.rejected += 1
+                state.reset()
+                if control.failed(h):
+                    continue
+                raise
+            self._count()
+            error = None
+            if f.error_factor is not None:
+                local = max(
+                    local_error(c.x.array, predicted[c.name], f, control.time.tolerance) for c in p.c.values()
+                )
+                error = global_max(self.comm, local)
+            if control.accept(f, error):
+                break
+            self.rejected += 1
+            state.reset()
+        supplied = self.comm.allreduce(self.solver.system.supplied) + float(p.step.value) * self._influx
+        supplied += sum(w * old for w, old in zip(f.weights, state.supplied, strict=False))
+        state.accept(f, goal, supplied)
+
+    def watch_energy(self) -> None:
+        """Record by how much the free energy ever rose."""
+        energy = self.row()["free_energy_J_per_m" if self.body.dimension == 2 else "free_energy_J"]
+        if np.isfinite(self._energy_peak):
+            self.energy_rise = max(self.energy_rise, energy - self._energy_peak)
+        self._energy_peak = energy
+
+    def summary(self, history: History, converged: bool) -> dict[str, Any]:
+        """What ``summary.json`` holds."""
+        row = self.row()
+        energy = "free_energy_J_per_m" if self.body.dimension == 2 else "free_energy_J"
+        drop = history.rows[energy][0] - row[energy]
+        msh = self.body.mesh
+        return {
+            "title": self.case.title,
+            "converged": converged,
+            "mode": self.case.mode,
+            "end_time_s": self.time,
+            "steps": self.step,
+            "rejected_steps": self.rejected,
+            "newton_iterations": self.newton_iterations,
+            "linear_iterations": self.linear_iterations,
+            "linear_solver": self.solver.kind,
+            "dofs": self.solver.system.dofs(),
+            "cells": int(msh.topology.index_map(msh.topology.dim).size_global),
+            "ranks": self.comm.size,
+            "wall_time_s": clock.perf_counter() - self._clock,
+            **{k: v for k, v in row.items() if k not in ("newton_iterations", "linear_iterations")},
+            "max_free_energy_increase_relative": self.energy_rise / abs(drop) if drop else 0.0,
+            "versions": versions(),
+        }
+
+    def destroy(self) -> None:
+        """Free the solver; collective."""
+        self.solver.destroy()
+
+
+class Result:
+    """A finished computation.
+
+    Attributes:
+        case: What was computed.
+        history: Column -> values, one per accepted step, the initial state first; times in s.
+        summary: What ``summary.json`` holds.
+        folder: Where the files are, None if none were written.
+    """
+
+    def __init__(
+        self, simulation: Simulation, history: dict[str, list[float]], summary: dict[str, Any], folder: Path | None
+    ) -> None:
+        self.case, self.history, self.summary, self.folder = simulation.case, history, summary, folder
+        self._simulation = simulation
+
+    @property
+    def mesh(self) -> Any:
+        """The dolfinx mesh; ``length`` metres per unit."""
+        return self._simulation.mesh
+
+    @property
+    def length(self) -> float:
+        """Metres per unit of the mesh coordinates."""
+        return self._simulation.length
+
+    def function(self, name: str) -> Any:
+        """The field ``name`` at the end as a dolfinx function with SI values."""
+        return self._simulation.function(name)
+
+    def evaluate(self, name: str, points: npt.ArrayLike) -> Array:
+        """The field ``name`` at points, the same on every rank.
+
+        Args:
+            name: ``displacement``, ``concentration``, ``chemical_potential``, ``strain``, ``stress``,
+                ``hydrostatic_stress``, ``von_mises_stress`` or ``eshelby_stress``.
+            points: Shape (n, 2) or (n, 3), m.
+
+        Returns:
+            SI values, shape (n,), (n, d) or (n, 3, 3).
+        """
+        return Probe(self._simulation.body, points)(self.function(name))
+
+
+def run(
+    case: Case,
+    out: str | Path | None = None,
+    comm: MPI.Comm = MPI.COMM_WORLD,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: bool = False,
+) -> Result:
+    """Compute a case.
+
+    Args:
+        case: What to compute.
+        out: Folder for the files; None writes nothing.
+        comm: Ranks that compute together; all of them call this.
+        resume: Continue the run in ``out`` from its last checkpoint.
+        overwrite: Replace the run in ``out``.
+        progress: Show how far it is (rank 0).
+
+    Raises:
+        CaseError: If the input is wrong.
+        ConvergenceError: If the solver gave up; the last good checkpoint stays.
+        OutputExistsError: If ``out`` holds a run and neither flag is given.
+        OutputError: If results can't be written.
+    """
+    folder = None if out is None else prepare(Path(out), resume=resume, overwrite=overwrite, comm=comm)
+    # Objects with collective destructors must not die at different moments on different ranks.
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        return _run(case, folder, comm, progress)
+    finally:
+        gc.collect()
+        if collecting:
+            gc.enable()
+
+
+def _run(case: Case, folder: RunFolder | None, comm: MPI.Comm, progress: bool) -> Result:
+    saved = None
+    if folder is not None and folder.resumed:
+        saved = checkpoint.load_latest(folder.checkpoint, comm)
+    if saved is not None and folder is not None:
+        stored = checkpoint.read_mesh_arrays(folder.checkpoint, comm)
+        arrays = MeshArrays.from_dict(stored) if comm.rank == 0 else None
+        simulation = Simulation(case, comm, arrays, given=True)
+    else:
+        simulation = Simulation(case, comm)
+    transient = case.mode == "transient"
+    control = simulation.control() if transient else None
+    if saved is not None:
+        simulation.restore(saved)
+        if control is not None:
+            control.wish = simulation.wish
+    else:
+        simulation.begin()
+    history = History(folder.history if folder else None, resume=saved is not None)
+    outputs: list[Output] = [history]
+    bar = Progress(case.time.end if transient else None, log=folder.log if folder else None, show=progress)
+    if folder is not None:
+        if saved is None:
+            text = case.to_toml()
+            on_rank_zero(comm, lambda: write_atomic(folder.case, text))
+            held = simulation.arrays.to_dict() if simulation.arrays is not None else None
+            checkpoint.write_mesh_arrays(folder.checkpoint, comm, held)
+        outputs.append(
+            FieldSeries(
+                folder.fields, times=case.output.times, every=case.output.every,
+                resume=saved is not None, equilibrium=not transient,
+            )
+        )  # fmt: skip
+        if case.output.figures:
+            outputs.append(
+                Figures(
+                    folder.figures, history, title=case.title, dislocations=case.dislocations,
+                    window=case.output.window, equilibrium=not transient,
+                )
+            )  # fmt: skip
+    outputs.append(bar)
+    last: Path | None = saved.path if saved is not None else None
+    with bar:
+        for output in outputs:
+            output.open(simulation)
+        if saved is None:
+            simulation.watch_energy()
+        try:
+            if control is None:
+                simulation.equilibrate()
+                simulation.watch_energy()
+                for output in outputs:
+                    output.update(simulation)
+            else:
+                while simulation.time < control.end * (1.0 - 1e-12):
+                    simulation.advance(control)
+                    simulation.watch_energy()
+                    for output in outputs:
+                        output.update(simulation)
+                    due = simulation.step % case.output.checkpoint_every == 0
+                    if folder is not None and due:
+                        last = simulation.save(folder.checkpoint, control.wish)
+        except ConvergenceError as error:
+            error.checkpoint = last
+            if folder is not None and control is not None and simulation.step > 0:
+                error.checkpoint = simulation.save(folder.checkpoint, control.wish)
+            raise
+        for output in outputs:
+            output.close(simulation)
+    summary = simulation.summary(history, converged=True)
+    if folder is not None:
+        if control is not None:
+            simulation.save(folder.checkpoint, control.wish)
+        text = json.dumps(summary, indent=2) + "\n"
+        on_rank_zero(comm, lambda: write_atomic(folder.summary, text))
+    simulation.destroy()
+    return Result(simulation, history.rows, summary, folder.path if folder else None)
+
+
+class _Held:
+    """Carries rank 0's mesh past the broadcast of ``on_rank_zero``, which has no use for it elsewhere."""
+
+    def __init__(self, arrays: MeshArrays) -> None:
+        self.arrays: MeshArrays | None = arrays
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"arrays": None}
+
+    def take(self, comm: MPI.Comm) -> MeshArrays | None:
+        """The mesh on rank 0, None elsewhere."""
+        return self.arrays if comm.rank == 0 else None
+
+
+def _unit_length(case: Case, arrays: MeshArrays | None, comm: MPI.Comm) -> float:
+    """The smallest core, or a hundredth of the body."""
+    if case.dislocations:
+        return min(d.core for d in case.dislocations)
+    size = None if arrays is None else float(np.ptp(arrays.points, axis=0).max())
+    return float(comm.bcast(size, root=0)) / 100.0
+

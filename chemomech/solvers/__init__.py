@@ -1,0 +1,1 @@
+"""Newton's method, linear solvers and time integration; no physics."""

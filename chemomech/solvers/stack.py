@@ -1,0 +1,90 @@
+"""Chooses and holds the linear solvers of one system."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from petsc4py import PETSc
+
+from chemomech.solvers import linear
+from chemomech.solvers.newton import Newton
+from chemomech.solvers.system import Array, System
+
+DIRECT_LIMIT = {2: 40_000, 3: 8_000}
+"""Unknowns up to which one factorisation of everything is the fastest (measured: docs/performance.md)."""
+
+EXACT_LIMIT = {2: 4_000_000, 3: 30_000}
+"""Unknowns up to which the displacement block is factorised instead of multigrid."""
+
+
+class SolverStack:
+    """System, Newton's method and linear solvers of one physics.
+
+    Args:
+        system: The block system, unknown 0 being the displacement.
+        rigid: Rigid motions on the owned displacement dofs, columns.
+        relief: Per phase, what relaxation takes off the diagonal of the c block.
+        dimension: 2 or 3.
+        linear_solver: ``auto``, ``direct`` or ``block``.
+        tolerance, max_iterations, length, options: As for ``Newton``.
+    """
+
+    def __init__(
+        self,
+        system: System,
+        rigid: Array,
+        relief: list[Array],
+        dimension: int,
+        *,
+        linear_solver: str,
+        tolerance: float,
+        max_iterations: int,
+        length: float,
+        options: dict[str, Any],
+    ) -> None:
+        self.system = system
+        n = system.dofs()
+        if linear_solver == "auto":
+            linear_solver = "direct" if n <= DIRECT_LIMIT[dimension] else "block"
+        self.kind = linear_solver
+        system.push()
+        system.jacobian()
+        exact = linear_solver == "direct" or n <= EXACT_LIMIT[dimension]
+        self.displacement = linear.DisplacementSolver(system.blocks[0][0], rigid, dimension, exact=exact)
+        self._elimination: linear.BlockElimination | None = None
+        if linear_solver == "block":
+            self._elimination = linear.BlockElimination(system, self.displacement, relief)
+        self.newton = Newton(
+            system, tolerance, max_iterations, length=length, options=options, setup=self._set_up
+        )
+
+    def _set_up(self, snes: PETSc.SNES) -> None:
+        if self._elimination is None:
+            linear.direct(snes.getKSP())
+        else:
+            linear.block_elimination(snes.getKSP(), self._elimination)
+            snes.setUseEW(True)
+            snes.setParamsEW(version=2, rtol_0=1e-3, rtol_max=1e-2)
+
+    def relax(self) -> None:
+        """Mechanical equilibrium at the present c: one solve with K; the functions hold the result."""
+        system = self.system
+        system.push()
+        system.residual(system.x, system.f)
+        b = system.f.getNestSubVecs()[0]
+        b.scale(-1.0)
+        du = b.duplicate()
+        self.displacement.solve_to(b, du, 1e-12)
+        u = system.x.getNestSubVecs()[0]
+        u.axpy(1.0, du)
+        du.destroy()
+        system.pull(system.x)
+
+    def destroy(self) -> None:
+        """Free the PETSc objects; collective."""
+        self.newton.destroy()
+        if self._elimination is not None:
+            self._elimination.destroy()
+        self.displacement.destroy()
+        self.system.destroy()
+        PETSc.garbage_cleanup(self.system.comm)
