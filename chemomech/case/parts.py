@@ -109,6 +109,10 @@ class Dislocation(Frozen):
         normal: Slip-plane normal; found from ``line`` and ``burgers`` if not given.
         cut: On which side of the line the slipped half plane lies: ``backward`` (against the
             Burgers vector) or ``forward``. Stress and concentration do not depend on it.
+        eigenstrain: How the line enters. ``elastic``: minus the elastic strain it would have in an infinite
+            medium, a smooth field that makes the mesh free of the slipped plane. ``slip``: the slip spread
+            over the slipped half plane (paper 004, eq. 6), which needs a fine mesh all along that plane.
+            Both have the same incompatibility, and so the same stress and concentration.
     """
 
     position: Annotated[Vector, Hint("a point such as ['0 nm', '0 nm']")]
@@ -117,6 +121,7 @@ class Dislocation(Frozen):
     line: Annotated[tuple[float, float, float], Entries(3, "a direction such as [0, 0, 1]")] = (0.0, 0.0, 1.0)
     normal: tuple[float, ...] | None = None
     cut: Literal["backward", "forward"] = "backward"
+    eigenstrain: Literal["elastic", "slip"] = "elastic"
 
     @field_validator("line", "normal")
     @classmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,7 @@ class Line:
         burgers: Magnitude b, m.
         core: Core width a, m.
         forward: The slipped half plane lies ahead of the line instead of behind it.
+        slip: The eigenstrain is the slip itself (see ``cell_eigenstrain``).
     """
 
     position: Array
@@ -32,6 +34,7 @@ class Line:
     burgers: float
     core: float
     forward: bool = False
+    slip: bool = False
 
     @classmethod
     def of(cls, dislocation: Dislocation) -> Line:
@@ -42,7 +45,7 @@ class Line:
         slip = b / np.linalg.norm(b)
         normal = np.cross(line, slip)
         if dislocation.normal is not None and np.dot(normal, [*dislocation.normal, *pad]) < 0.0:
-            # The same eigenstrain seen from the other side: normal and Burgers vector turn together.
+            # b and n make the eigenstrain; the line direction follows from them.
             line, normal = -line, -normal
         return cls(
             position=np.array([*dislocation.position, *pad]),
@@ -50,6 +53,7 @@ class Line:
             burgers=float(np.linalg.norm(b)),
             core=dislocation.core,
             forward=dislocation.cut == "forward",
+            slip=dislocation.eigenstrain == "slip",
         )
 
     def local(self, points: Array) -> Array:
@@ -73,25 +77,48 @@ def lines(case: Case) -> tuple[Line, ...]:
     return tuple(Line.of(d) for d in case.dislocations)
 
 
-def cell_eigenstrain(lines: Sequence[Line], vertices: Array, tolerance: float = 1e-6) -> Array:
+def cell_eigenstrain(
+    lines: Sequence[Line], vertices: Array, poissons_ratio: float = 0.3, plane: str = "strain", tolerance: float = 1e-5
+) -> Array:
     """Mean dislocation eigenstrain of every cell.
 
     Linear displacements have a constant strain per cell, and so must have the eigenstrain: otherwise its
     variation inside a cell would act as a spurious stress (paper 004, section 3.2).
 
+    A line whose eigenstrain is ``slip`` gives sym(b n) W (paper 004, eq. 6). One whose eigenstrain is
+    ``elastic`` gives minus the elastic strain of the line in an infinite medium. The two differ by the strain
+    of ``infinite_medium_displacement``, which is compatible: only the displacement notices.
+
     Args:
         lines: Dislocation lines.
         vertices: Corners of the simplices, shape (cells, corners, 3), m.
-        tolerance: Error of the mean of W allowed, relative to 1/a.
+        poissons_ratio: nu of the infinite medium; any will do, that of the body makes the rest small.
+        plane: ``strain`` or ``stress``.
+        tolerance: Error of a mean allowed, relative to b/a.
 
     Returns:
         Shape (cells, 3, 3).
     """
-    out = np.zeros((len(vertices), 3, 3))
+    out = np.zeros((len(vertices), 9))
     for line in lines:
-        mean = cell_averages(line.slip_density, vertices, tolerance / line.core)
-        out += mean[:, None, None] * line.slip_tensor
-    return out
+        allowed = tolerance * line.burgers / line.core
+        out += cell_averages(partial(_eigenstrain, line, poissons_ratio, plane), vertices, allowed)
+    return out.reshape(-1, 3, 3)
+
+
+def _eigenstrain(line: Line, nu: float, plane: str, points: Array) -> Array:
+    if line.slip:
+        return line.slip_density(points)[:, None, None] * line.slip_tensor
+    unit = Isotropic(youngs_modulus=2.0 * (1.0 + nu), poissons_ratio=nu)  # G = 1
+    stress = _superpose([line], unit, plane, points, "stress")
+    trace = np.trace(stress, axis1=1, axis2=2)[:, None, None]
+    return -0.5 * (stress - nu / (1.0 + nu) * trace * np.eye(3))
+
+
+def lift(lines: Sequence[Line], poissons_ratio: float, plane: str, points: npt.ArrayLike) -> Array:
+    """Displacement that lines with ``elastic`` eigenstrain leave out of the unknown, shape (n, 3), m."""
+    unit = Isotropic(youngs_modulus=1.0, poissons_ratio=poissons_ratio)
+    return infinite_medium_displacement([line for line in lines if not line.slip], unit, points, plane)
 
 
 def _superpose(lines: Sequence[Line], material: Isotropic, plane: str, points: Array, what: str) -> Array:

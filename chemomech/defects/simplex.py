@@ -36,7 +36,8 @@ _RULES = {3: _triangle(), 4: _tetrahedron()}
 def _mean(function: Callable[[Array], Array], vertices: Array) -> Array:
     points, weights = _RULES[vertices.shape[1]]
     x = np.einsum("qk,ckd->cqd", points, vertices)
-    return np.asarray(function(x.reshape(-1, 3)).reshape(len(vertices), -1) @ weights)
+    values = function(x.reshape(-1, 3)).reshape(len(vertices), len(weights), -1)
+    return np.asarray(np.einsum("cqv,q->cv", values, weights))
 
 
 def _bisect(vertices: Array) -> tuple[Array, Array]:
@@ -61,16 +62,16 @@ def cell_averages(
     A simplex is halved until the mean from its two halves differs by less than ``tolerance``.
 
     Args:
-        function: Maps points (n, 3) to values (n,).
+        function: Maps points (n, 3) to values (n,) or (n, ...).
         vertices: Corners, shape (cells, 3 or 4, 3).
         tolerance: Allowed error of a mean, in the units of ``function``.
         max_depth: Halvings after which a simplex is taken as it is.
         chunk: Simplices treated at once, a bound on memory.
 
     Returns:
-        Means, shape (cells,).
+        Means, shape (cells, k) for k numbers per value.
     """
-    out = np.zeros(len(vertices))
+    out = np.zeros((len(vertices), function(vertices[:1, 0]).size if len(vertices) else 1))
     for start in range(0, len(vertices), chunk):
         stop = min(start + chunk, len(vertices))
         current = vertices[start:stop]
@@ -82,8 +83,8 @@ def cell_averages(
             a, b = _mean(function, left), _mean(function, right)
             fine = 0.5 * (a + b)
             # The first halving may fool a symmetric rule, so every cell is halved at least twice.
-            done = (np.abs(fine - coarse) * weight < tolerance) & (depth >= 1) | (depth == max_depth)
-            np.add.at(out, owner[done], weight[done] * fine[done])
+            done = (np.max(np.abs(fine - coarse), axis=1) * weight < tolerance) & (depth >= 1) | (depth == max_depth)
+            np.add.at(out, owner[done], weight[done, None] * fine[done])
             keep = ~done
             if not keep.any():
                 break

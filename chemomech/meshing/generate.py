@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from chemomech.case import Box, Case, MeshFile, Rectangle
-from chemomech.defects.dislocations import lines
+from chemomech.defects.dislocations import Line, lines
 from chemomech.errors import CaseError
 from chemomech.meshing.arrays import Ints, MeshArrays, measures
 
@@ -171,7 +171,30 @@ def _core_fields(case: Case, model: Any, size: float, unit: float) -> list[int]:
         for key, value in settings.items():
             model.mesh.field.setNumber(threshold, key, value)
         fields.append(threshold)
+    for dislocation, line in zip(case.dislocations, lines(case), strict=True):
+        if line.slip and dimension == 2:
+            fields.append(_slipped_plane(model, line, reach, unit, size, case.mesh.growth))
     return fields
+
+
+def _slipped_plane(model: Any, line: Line, reach: float, unit: float, size: float, growth: float) -> int:
+    """A size field that resolves the strip over which the slip behind (or ahead of) a line is spread."""
+    way = line.frame[0] if line.forward else -line.frame[0]
+    ends = [model.occ.addPoint(*((line.position + s * way) / unit)) for s in (0.0, reach)]
+    distance, threshold = model.mesh.field.add("Distance"), model.mesh.field.add("Threshold")
+    model.mesh.field.setNumbers(distance, "CurvesList", [model.occ.addLine(*ends)])
+    model.mesh.field.setNumber(distance, "Sampling", 2000)
+    fine, near = min(size, 0.5 * line.core), 2.0 * line.core
+    settings = {
+        "InField": distance,
+        "SizeMin": fine / unit,
+        "SizeMax": size / unit,
+        "DistMin": near / unit,
+        "DistMax": (near + max(size - fine, 0.0) / growth) / unit,
+    }
+    for key, value in settings.items():
+        model.mesh.field.setNumber(threshold, key, value)
+    return int(threshold)
 
 
 def _simplices(model: Any, dimension: int) -> tuple[npt.NDArray[np.float64], Ints]:

@@ -192,5 +192,9 @@ def _cut(body: Body, origin: Array, normal: Array) -> tuple[Array, NDArray[np.in
         ratio = part.reshape(-1, *([1] * (values.ndim - 1)))
         return np.asarray(values[low] * (1 - ratio) + values[high] * ratio)
 
-    triangles = inverse.reshape(-1, 3).astype(np.int64)
-    return between(body.points), triangles, (between(body.concentration), between(body.stress))
+    points, triangles = between(body.points), inverse.reshape(-1, 3).astype(np.int64)
+    sides = points[np.roll(triangles, -1, axis=1)] - points[triangles]
+    longest = (sides**2).sum(axis=2).max(axis=1)
+    area = np.linalg.norm(np.cross(sides[:, 0], sides[:, 1]), axis=1) / 2
+    real = (area > 1e-5 * longest) & (longest > (1e-7 * size) ** 2)  # slivers would show as hairlines
+    return points, triangles[real], (between(body.concentration), between(body.stress))

@@ -22,7 +22,7 @@ import ufl
 from dolfinx import default_scalar_type, fem, la, mesh
 
 from chemomech.case import Case
-from chemomech.defects.dislocations import cell_eigenstrain, lines
+from chemomech.defects.dislocations import cell_eigenstrain, lift, lines
 from chemomech.expressions import evaluate
 from chemomech.materials.laws import Material
 from chemomech.materials.orientation import average_moduli, molar_volume_tensor, stiffness
@@ -59,7 +59,8 @@ class ChemoMechanics:
 
     Attributes:
         site_amount: Lithium sites of the body, internal units.
-        u: Displacement.
+        u: Displacement, less ``lift``.
+        lift: Part of the displacement that is known beforehand (see defects.dislocations.lift).
         c: Occupied fraction per phase, each on the cells of its phase; it may jump where phases meet.
         mu: Chemical potential (continuous), or the number shared by a closed body in equilibrium.
         step: g, the weight of the flux in the balance.
@@ -113,6 +114,7 @@ class ChemoMechanics:
 
         self.stiffness = fem.Function(fem.functionspace(msh, ("DG", 0, (6, 6))))
         self.eigenstrain = fem.Function(fem.functionspace(msh, ("DG", 0, (3, 3))))
+        self.lift = fem.Function(self.space_u)
         self._fill_cells()
         self.laws = {p: self._law(p) for p in self.phases}
 
@@ -137,7 +139,14 @@ class ChemoMechanics:
         for phase in self.phases:
             matrix = plane_stiffness(stiffness(self.materials[phase].elasticity), self.case.plane, body.dimension)
             matrices[body.cell_tags.find(body.phases[phase])] = matrix / self.scales.stress
-        self.eigenstrain.x.array[:] = cell_eigenstrain(lines(self.case), body.cell_vertices()).ravel()
+        moduli = average_moduli(self.materials[self.phases[0]].elasticity)
+        nu = (3.0 * moduli.bulk - 2.0 * moduli.shear) / (6.0 * moduli.bulk + 2.0 * moduli.shear)
+        every = lines(self.case)
+        eigenstrain = cell_eigenstrain(every, body.cell_vertices(), nu, self.case.plane)
+        self.eigenstrain.x.array[:] = eigenstrain.ravel()
+        points = self.space_u.tabulate_dof_coordinates() * self.scales.length
+        known = lift(every, nu, self.case.plane, points)[:, : body.dimension] / self.scales.length
+        self.lift.x.array[:] = known.ravel()
 
     def _law(self, phase: str) -> PhaseLaw:
         material, s, msh = self.materials[phase], self.scales, self.body.mesh
@@ -305,6 +314,11 @@ class ChemoMechanics:
         total = sum(self.weights(q).sum() * float(self.laws[q].sites.value) for q in self.phases)
         return float(self.body.mesh.comm.allreduce(total))
 
+    @property
+    def isolated(self) -> bool:
+        """Whether nothing enters or leaves and the loads are dead: the free energy can then only fall."""
+        return not self.constraints.influx and not any(b.chemical for b in self.case.boundaries.values())
+
     def influx(self) -> float:
         """Prescribed lithium flux into the body, internal units."""
         form = sum(influx * measure for measure, influx in self.constraints.influx)
@@ -315,7 +329,7 @@ class ChemoMechanics:
     def load_potential(self) -> float:
         """Work of the loads, int t . u ds (local part)."""
         load = self.constraints.load
-        return 0.0 if load is None else float(load @ self.u.x.array[: len(load)])
+        return 0.0 if load is None else float(load @ (self.u.x.array + self.lift.x.array)[: len(load)])
 
     def free_energy(self) -> float:
         """int psi dV - int t . u ds, internal units."""

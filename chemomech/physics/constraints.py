@@ -34,6 +34,7 @@ class Fields(Protocol):
     scales: Scales
     space_u: Any
     space_mu: Any
+    lift: Any
     c: dict[str, Any]
     vertices: dict[str, Ints]
     closed_equilibrium: bool
@@ -105,8 +106,13 @@ def _displacements(fields: Fields) -> tuple[list[fem.DirichletBC], npt.NDArray[n
     for name, boundary in case.boundaries.items():
         fixed = _fixed_components(boundary, body, name)
         for axis, value in fixed.items():
-            dofs = fem.locate_dofs_topological(space.sub(axis), fdim, body.facets(name))
-            out.append(fem.dirichletbc(default_scalar_type(value / fields.scales.length), dofs, space.sub(axis)))
+            part, of_part = space.sub(axis).collapse()
+            pairs = fem.locate_dofs_topological((space.sub(axis), part), fdim, body.facets(name))
+            prescribed = fem.Function(part)
+            known = fields.lift.x.array[np.asarray(of_part, dtype=np.int32).ravel()]
+            prescribed.x.array[:] = value / fields.scales.length - known
+            out.append(fem.dirichletbc(prescribed, pairs, space.sub(axis)))
+            dofs = pairs[0]
             held[dofs[dofs < len(held)]] = True
     return out, held
 

@@ -71,7 +71,7 @@ class Derived:
         p, s = self.physics, self.physics.scales
         out = self._functions[name]
         if name == "displacement":
-            out.x.array[:] = p.u.x.array * s.length
+            out.x.array[:] = (p.u.x.array + p.lift.x.array) * s.length
         elif name == "chemical_potential":
             out.x.array[:] = p.potential() * s.potential
         elif name == "concentration" and len(p.phases) == 1:
@@ -107,8 +107,8 @@ class Derived:
         if name == "concentration":
             return c
         if name == "strain":
-            return energies.strain(p.u)
+            return energies.strain(p.u + p.lift)
         sigma = energies.stress(energies.elastic_strain(p.u, c, law, p.eigenstrain), p.stiffness)
         if name == "stress":
             return sigma
-        return energies.eshelby_stress(p.u, p.density(phase), c, p.mu, sigma, law)
+        return energies.eshelby_stress(p.u + p.lift, p.density(phase), c, p.mu, sigma, law)

@@ -38,19 +38,18 @@ class Formula:
 def formula(h: float, past: Sequence[float], scheme: str) -> Formula:
     """Weights of a step ``h`` after steps ``past`` (latest first).
 
-    The extrapolation is of the order of the method: through two points for backward Euler, three for BDF2.
+    The extrapolation is of the order of the method: through two points for backward Euler, three for BDF2,
+    which therefore takes over with the third step.
     """
     if not past:
         return Formula(h, (1.0,), h, (1.0,), None, 1)
     h1 = past[0]
     w = h / h1
     linear = (1.0 + w, -w)
-    if scheme == "backward-euler":
+    if scheme == "backward-euler" or len(past) < 2:
         return Formula(h, (1.0,), h, linear, h / (2.0 * h + h1), 1)
     weights = ((1.0 + w) ** 2 / (1.0 + 2.0 * w), -(w**2) / (1.0 + 2.0 * w))
     g = h * (1.0 + w) / (1.0 + 2.0 * w)
-    if len(past) < 2:
-        return Formula(h, weights, g, linear, None, 2)
     h2 = past[1]
     # Newton's form of the quadratic through t_n, t_{n-1}, t_{n-2}, at t_n + h.
     second = h * (h + h1) / (h1 + h2)
@@ -94,17 +93,14 @@ class StepControl:
             return 0.5 * left, now + 0.5 * left
         return h, now + h
 
-    def accept(self, f: Formula, error: float | None) -> bool:
+    def accept(self, f: Formula, error: float) -> bool:
         """Whether a solved step is accurate enough; sets the size of the next one, or of the second try.
 
         Args:
             f: The step.
-            error: Local error over the tolerance, None if not known.
+            error: Local error over the tolerance.
         """
         if self.fixed is not None:
-            return True
-        if error is None:
-            self.wish = f.step
             return True
         factor = 0.9 * max(error, 1e-8) ** (-1.0 / (f.order + 1))
         if error > 1.0:
@@ -125,5 +121,6 @@ class StepControl:
 def local_error(solution: np.ndarray, predicted: np.ndarray, f: Formula, tolerance: float) -> float:
     """Largest local error of an array over the tolerance (local part)."""
     if f.error_factor is None:
-        return 0.0
+        # Nothing is known of the curvature yet: the first step may change c by so much.
+        return float(np.max(np.abs(solution - predicted), initial=0.0)) / 0.03
     return float(np.max(np.abs(solution - predicted), initial=0.0)) * f.error_factor / tolerance
