@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from chemomech.defects.dislocations import infinite_medium_displacement, infinite_medium_stress, lines
     from chemomech.errors import CaseError, ChemomechError, ConvergenceError, OutputError, OutputExistsError
     from chemomech.materials.laws import Cubic, Isotropic, Material
-    from chemomech.simulation import Result, Simulation, run
+    from chemomech.result import Result
+    from chemomech.simulation import Simulation, run
 
 _HOME = {
     "Case": "chemomech.case",
@@ -36,7 +37,7 @@ _HOME = {
     "infinite_medium_displacement": "chemomech.defects.dislocations",
     "infinite_medium_stress": "chemomech.defects.dislocations",
     "lines": "chemomech.defects.dislocations",
-    "Result": "chemomech.simulation",
+    "Result": "chemomech.result",
     "Simulation": "chemomech.simulation",
     "run": "chemomech.simulation",
 }

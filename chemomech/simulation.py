@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import time as clock
@@ -12,16 +13,16 @@ import numpy as np
 import numpy.typing as npt
 from mpi4py import MPI
 
-from chemomech.analysis.probes import Probe
 from chemomech.case import Case
-from chemomech.errors import CaseError, ConvergenceError
+from chemomech.case.compare import check_continues
+from chemomech.errors import CaseError, ChemomechError, ConvergenceError, OutputError
 from chemomech.meshing.arrays import MeshArrays
 from chemomech.meshing.body import Body, distribute
 from chemomech.meshing.generate import generate
 from chemomech.output import checkpoint
 from chemomech.output.fields import FieldSeries
 from chemomech.output.figures import Figures
-from chemomech.output.folder import RunFolder, prepare, write_atomic
+from chemomech.output.folder import RunFolder, prepare, reopen, write_atomic
 from chemomech.output.history import History
 from chemomech.output.nodes import layout
 from chemomech.output.progress import Progress
@@ -30,6 +31,7 @@ from chemomech.parallel import global_max, global_min, on_rank_zero
 from chemomech.physics.chemomechanics import ChemoMechanics, scales_of
 from chemomech.physics.constraints import rigid_motions
 from chemomech.physics.derived import NAMES, Derived
+from chemomech.result import Result
 from chemomech.solvers.stack import SolverStack
 from chemomech.solvers.system import System
 from chemomech.solvers.timestep import StepControl, formula, local_error
@@ -51,7 +53,7 @@ class Simulation:
     def __init__(self, case: Case, comm: MPI.Comm, arrays: MeshArrays | None = None, *, given: bool = False) -> None:
         self.case, self.comm = case, comm
         self._clock = clock.perf_counter()
-        self.arrays = arrays if given else on_rank_zero(comm, lambda: _Held(generate(case))).take(comm)
+        self.arrays = arrays if given else _generated(case, comm)
         length = _unit_length(case, self.arrays, comm)
         self.body: Body = distribute(self.arrays, length, comm)
         self.physics = ChemoMechanics(case, self.body, scales_of(case, length))
@@ -77,6 +79,7 @@ class Simulation:
         self._energies: list[float] = []  # the first and the latest
         self.energy_rise = 0.0
         self.rejected = 0
+        self.guarded = self.physics.isolated  # the free energy can only fall, and is held to it
 
     # -- what outputs see ---------------------------------------------------------------------------
 
@@ -174,6 +177,8 @@ class Simulation:
         self.linear_iterations = int(saved.meta["linear_iterations"])
         self._energies, self.energy_rise = list(saved.meta["energies"]), float(saved.meta["energy_rise"])
         self.wish = float(saved.meta["wish"])
+        self.rejected = int(saved.meta["rejected"])
+        self._clock -= float(saved.meta["wall_time"])
 
     def save(self, folder: Path, wish: float) -> Path:
         """Write a checkpoint."""
@@ -192,6 +197,8 @@ class Simulation:
             "energies": self._energies,
             "energy_rise": self.energy_rise,
             "wish": wish,
+            "rejected": self.rejected,
+            "wall_time": clock.perf_counter() - self._clock,
         }
         return checkpoint.write(folder, self.comm, self.step, arrays, meta)
 
@@ -288,7 +295,7 @@ class Simulation:
             if not control.accept(f, global_max(self.comm, local)):
                 self.rejected += 1
                 state.reset()
-            elif f.order == 2 and p.isolated and self._energy_rose():
+            elif f.order == 2 and self.guarded and self._energy_rose():
                 # BDF2 may overshoot near equilibrium; backward Euler can't raise a convex energy.
                 state.reset()
                 dissipative = True
@@ -338,50 +345,6 @@ class Simulation:
         self.solver.destroy()
 
 
-class Result:
-    """A finished computation.
-
-    Attributes:
-        case: What was computed.
-        history: Column -> values, one per accepted step, the initial state first; times in s.
-        summary: What ``summary.json`` holds.
-        folder: Where the files are, None if none were written.
-    """
-
-    def __init__(
-        self, simulation: Simulation, history: dict[str, list[float]], summary: dict[str, Any], folder: Path | None
-    ) -> None:
-        self.case, self.history, self.summary, self.folder = simulation.case, history, summary, folder
-        self._simulation = simulation
-
-    @property
-    def mesh(self) -> Any:
-        """The dolfinx mesh; ``length`` metres per unit."""
-        return self._simulation.mesh
-
-    @property
-    def length(self) -> float:
-        """Metres per unit of the mesh coordinates."""
-        return self._simulation.length
-
-    def function(self, name: str) -> Any:
-        """The field ``name`` at the end as a dolfinx function with SI values."""
-        return self._simulation.function(name)
-
-    def evaluate(self, name: str, points: npt.ArrayLike) -> Array:
-        """The field ``name`` at points, the same on every rank.
-
-        Args:
-            name: ``displacement``, ``concentration``, ``chemical_potential``, ``strain``, ``stress``,
-                ``hydrostatic_stress``, ``von_mises_stress`` or ``eshelby_stress``.
-            points: Shape (n, 2) or (n, 3), m.
-
-        Returns:
-            SI values, shape (n,), (n, d) or (n, 3, 3).
-        """
-        return Probe(self._simulation.body, points)(self.function(name))
-
-
 def run(
     case: Case,
     out: str | Path | None = None,
@@ -420,15 +383,38 @@ def run(
 
 
 def _run(case: Case, folder: RunFolder | None, comm: MPI.Comm, progress: bool) -> Result:
-    saved = None
-    if folder is not None and folder.resumed:
-        saved = checkpoint.load_latest(folder.checkpoint, comm)
+    saved = None if folder is None or not folder.resumed else _take_up(case, folder, comm)
     if saved is not None and folder is not None:
         stored = checkpoint.read_mesh_arrays(folder.checkpoint, comm)
         arrays = MeshArrays.from_dict(stored) if comm.rank == 0 else None
         simulation = Simulation(case, comm, arrays, given=True)
     else:
         simulation = Simulation(case, comm)
+    try:
+        return _compute(simulation, folder, saved, progress)
+    except ChemomechError:  # raised by all ranks together
+        simulation.destroy()
+        raise
+
+
+def _take_up(case: Case, folder: RunFolder, comm: MPI.Comm) -> checkpoint.Checkpoint | None:
+    """The checkpoint to go on from, if one was written; the case may differ only where that makes sense."""
+
+    def compare() -> None:
+        if folder.case.exists():
+            check_continues(Case.load(folder.case), case, folder.path)
+
+    on_rank_zero(comm, compare)
+    saved = checkpoint.load_latest(folder.checkpoint, comm)
+    text = None if saved is None else case.to_toml()
+    on_rank_zero(comm, lambda: reopen(folder, text))
+    return saved
+
+
+def _compute(
+    simulation: Simulation, folder: RunFolder | None, saved: checkpoint.Checkpoint | None, progress: bool
+) -> Result:
+    case, comm = simulation.case, simulation.comm
     transient = case.mode == "transient"
     control = simulation.control() if transient else None
     if saved is not None:
@@ -461,6 +447,7 @@ def _run(case: Case, folder: RunFolder | None, comm: MPI.Comm, progress: bool) -
             )  # fmt: skip
     outputs.append(bar)
     last: Path | None = saved.path if saved is not None else None
+    wish = 0.0
     with bar:
         for output in outputs:
             output.open(simulation)
@@ -474,6 +461,7 @@ def _run(case: Case, folder: RunFolder | None, comm: MPI.Comm, progress: bool) -
                     output.update(simulation)
             else:
                 while simulation.time < control.end * (1.0 - 1e-12):
+                    wish = control.wish
                     simulation.advance(control)
                     simulation.watch_energy()
                     for output in outputs:
@@ -484,7 +472,8 @@ def _run(case: Case, folder: RunFolder | None, comm: MPI.Comm, progress: bool) -
         except ConvergenceError as error:
             error.checkpoint = last
             if folder is not None and control is not None and simulation.step > 0:
-                error.checkpoint = simulation.save(folder.checkpoint, control.wish)
+                with contextlib.suppress(OutputError):  # what failed first is what the user has to know
+                    error.checkpoint = simulation.save(folder.checkpoint, wish)
             raise
         for output in outputs:
             output.close(simulation)
@@ -498,18 +487,11 @@ def _run(case: Case, folder: RunFolder | None, comm: MPI.Comm, progress: bool) -
     return Result(simulation, history.rows, summary, folder.path if folder else None)
 
 
-class _Held:
-    """Carries rank 0's mesh past the broadcast of ``on_rank_zero``, which has no use for it elsewhere."""
-
-    def __init__(self, arrays: MeshArrays) -> None:
-        self.arrays: MeshArrays | None = arrays
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"arrays": None}
-
-    def take(self, comm: MPI.Comm) -> MeshArrays | None:
-        """The mesh on rank 0, None elsewhere."""
-        return self.arrays if comm.rank == 0 else None
+def _generated(case: Case, comm: MPI.Comm) -> MeshArrays | None:
+    """The mesh on rank 0, None elsewhere."""
+    held: list[MeshArrays] = []
+    on_rank_zero(comm, lambda: held.append(generate(case)))
+    return held[0] if held else None
 
 
 def _unit_length(case: Case, arrays: MeshArrays | None, comm: MPI.Comm) -> float:
@@ -518,4 +500,3 @@ def _unit_length(case: Case, arrays: MeshArrays | None, comm: MPI.Comm) -> float
         return min(d.core for d in case.dislocations)
     size = None if arrays is None else float(np.ptp(arrays.points, axis=0).max())
     return float(comm.bcast(size, root=0)) / 100.0
-

@@ -29,3 +29,25 @@ def versions() -> dict[str, str]:
         "gmsh": of("gmsh"),
         "python": platform.python_version(),
     }
+
+
+def features() -> dict[str, str]:
+    """What this installation can do, in words."""
+    import os
+
+    from dolfinx import jit
+    from mpi4py import MPI
+    from petsc4py import PETSc
+
+    def has(name: str) -> str:
+        return "yes" if PETSc.Sys.hasExternalPackage(name) else "no"
+
+    return {
+        "MUMPS": has("mumps"),
+        "hypre": has("hypre"),
+        "PETSc numbers": f"{PETSc.ScalarType.__name__}, {PETSc.IntType.__name__} indices",
+        "MPI": MPI.Get_library_version().split("\n")[0].split(",")[0].rstrip("\x00"),
+        "MPI ranks": str(MPI.COMM_WORLD.size),
+        "threads per rank": os.environ.get("OMP_NUM_THREADS", "not limited (set OMP_NUM_THREADS=1)"),
+        "kernel cache": str(jit.get_options()["cache_dir"]),
+    }

@@ -334,6 +334,20 @@ def test_rebuild_replaces_only_when_the_new_one_is_ready(debian):
     assert roots(debian) == ["root"]
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="only user 0, or a mapped one, may call chroot")
+def test_rebuild_leaves_what_runs_in_the_old_root_alone(debian):
+    debian.run("true")
+    (root,) = debian.cache.glob("root-*")
+    code = "import os, signal, sys; os.chroot(sys.argv[1]); print('in', flush=True); signal.pause()"
+    with subprocess.Popen([sys.executable, "-c", code, str(root)], stdout=subprocess.PIPE, text=True) as tenant:
+        assert tenant.stdout.readline() == "in\n"
+        assert debian.run("--rebuild").returncode == 0
+        assert roots(debian) == ["replaced", "root"]
+        tenant.kill()
+    assert debian.run("--rebuild").returncode == 0
+    assert roots(debian) == ["root"]
+
+
 def test_mmdebstrap_that_cannot_be_installed(debian):
     (debian.folder / "bin" / "mmdebstrap").unlink()
     debian.has("apt-get", "echo no such package >&2; exit 100").has("sudo", "exit 1")
@@ -543,8 +557,13 @@ class Image:
         if self.engine == "docker":
             self.call("docker", "build", "-t", self.tag, REPOSITORY)
             return
-        base = []
-        if shutil.which("mmdebstrap"):  # a stand-in for the base image, from this machine's own mirror
+        base = self.buildah_base() if shutil.which("mmdebstrap") else []
+        self.call("buildah", "build", "--isolation=chroot", "--layers", *base, "-t", self.tag, REPOSITORY)
+
+    def buildah_base(self) -> list[str]:
+        """Makes, once, a stand-in for the Dockerfile's base image from this machine's own mirror."""
+        name = f"{self.tag}-base"
+        if name not in self.call("buildah", "images", "--format", "{{.Name}}"):
             tar = self.folder / "base.tar"
             filters = ("Created-By: Packages", "Origin: Debian")
             mirrors = self.call("apt-get", "indextargets", "--format", "$(REPO_URI)", *filters).split()
@@ -553,9 +572,8 @@ class Image:
             self.call("mmdebstrap", "--variant=minbase", valid, "testing", tar, f"deb {mirror} testing main")
             container = self.call("buildah", "from", "scratch")
             self.call("buildah", "add", "-q", container, tar, "/")
-            self.call("buildah", "commit", "-q", "--rm", container, f"{self.tag}-base")
-            base = ["--build-arg", f"BASE=localhost/{self.tag}-base"]
-        self.call("buildah", "build", "--isolation=chroot", "--layers", *base, "-t", self.tag, REPOSITORY)
+            self.call("buildah", "commit", "-q", "--rm", container, name)
+        return ["--build-arg", f"BASE=localhost/{name}"]
 
     def run(self, *command: str, user: str | None = None, data: Path, entrypoint: str = "chemomech-entry") -> str:
         who = ["--user", user] if user else []

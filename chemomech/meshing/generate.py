@@ -160,7 +160,7 @@ def _core_fields(case: Case, model: Any, size: float, unit: float) -> list[int]:
         model.mesh.field.setNumbers(distance, "CurvesList", curves)
         model.mesh.field.setNumber(distance, "Sampling", 1000)
         threshold = model.mesh.field.add("Threshold")
-        near = 2.0 * core
+        near = 3.0 * core
         settings = {
             "InField": distance,
             "SizeMin": fine / unit,

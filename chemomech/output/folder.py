@@ -124,6 +124,26 @@ def prepare(out: Path, *, resume: bool, overwrite: bool, comm: MPI.Comm) -> RunF
     return on_rank_zero(comm, work)
 
 
+def reopen(folder: RunFolder, case: str | None) -> None:
+    """Prepare the folder of a run that is continued. Not collective: rank 0 calls this.
+
+    Args:
+        folder: The folder.
+        case: What ``case.toml`` shall say from now on; None if no checkpoint was ever finished, and the run
+            therefore starts again.
+
+    Raises:
+        OutputError: The files can't be changed.
+    """
+    with writing(folder.path):
+        if case is None:
+            _remove_run(folder.path, keep=(folder.case,))
+            return
+        folder.summary.unlink(missing_ok=True)  # of an earlier end
+    if not folder.case.exists() or folder.case.read_text() != case:
+        write_atomic(folder.case, case)
+
+
 def holds_run(folder: RunFolder) -> bool:
     """Whether a run has begun in this folder."""
     return folder.case.exists() or folder.summary.exists() or any(folder.checkpoint.glob("step-*.json"))
@@ -146,10 +166,10 @@ def _try_writing(path: Path) -> None:
         raise
 
 
-def _remove_run(path: Path) -> None:
+def _remove_run(path: Path, keep: tuple[Path, ...] = ()) -> None:
     for pattern in _OWNED:
         for file in path.glob(pattern):
-            if file.is_file() or file.is_symlink():
+            if file not in keep and (file.is_file() or file.is_symlink()):
                 file.unlink()
     for name in _SUBFOLDERS:
         sub = path / name

@@ -6,9 +6,10 @@ Weak form (paper 004, eqs 16-18, corrected as in docs/theory.md), with psi from 
     int (d psi/d c) r - int c_m mu r                 = 0                       (equation of c)
     int c_m (c - c*) q - g int J . grad q            = g int J_in q ds         (equation of mu)
 
-c* and g are the time integrator's: backward Euler has c* = c_n and g = dt. Every integral but that of the
-flux uses the corners of the cells as quadrature points: the chemical terms are then diagonal, c stays
-inside (0, 1), and lithium is conserved to rounding.
+c* and g are the time integrator's: backward Euler has c* = c_n and g = dt. The chemical energy and the storage
+use the corners of the cells as quadrature points: they are then diagonal, c stays inside (0, 1), and lithium is
+conserved to rounding. The elastic energy and the flux are integrated exactly (degree 2): corner quadrature
+there would act as a gradient energy of its own.
 """
 
 from __future__ import annotations
@@ -190,13 +191,23 @@ class ChemoMechanics:
 
     def energy(self) -> Form:
         """Free energy of the body, without the loads."""
-        return sum(self.density(p) * self.corner(p) for p in self.phases)
+        form = 0
+        for p in self.phases:
+            c, law = self.c[p], self.laws[p]
+            form += energies.chemical_energy(c, law) * self.corner(p)
+            elastic = energies.elastic_energy(
+                energies.elastic_strain(self.u, c, law, self.eigenstrain), self.stiffness
+            )
+            form += elastic * self.inner(p)
+            if law.has_gradient_energy:
+                form += energies.gradient_energy(c, law) * self.inner(p)
+        return form
 
     def _equations(self) -> Equations:
         v = ufl.TestFunction(self.space_u)
         psi = self.energy()
         residuals = [ufl.derivative(psi, self.u, v)]
-        unknowns = [Unknown("displacement", self.u)]
+        unknowns = [Unknown("displacement", self.u, size=self._displacement_size())]
         for p in self.phases:
             r = ufl.TestFunction(self.c[p].function_space)
             residuals.append(
@@ -226,6 +237,12 @@ class ChemoMechanics:
             loads=tuple(loads),
         )
 
+    def _displacement_size(self) -> float:
+        """Burgers vectors and swelling over a unit of length: displacements that are not small."""
+        slips = [line.burgers / self.scales.length for line in lines(self.case)]
+        swelling = [float(np.max(np.abs(law.expansion.value))) for law in self.laws.values()]
+        return max([*slips, *swelling]) or 1e-12
+
     def balance(self) -> Form:
         """int c_m (c - c*) q - g int J . grad q - g int J_in q ds."""
         q = ufl.TestFunction(self.mu.function_space)
@@ -249,12 +266,18 @@ class ChemoMechanics:
         return np.array(vector.array[: space.dofmap.index_map.size_local])
 
     def relief(self, phase: str) -> Array:
-        """What relaxation takes off d^2 psi/dc^2 at each owned node: (3 K e)^2/(K + 4 G/3) per volume."""
+        """What to take off the diagonal of the c block so that it stands for a relaxed body, per owned node.
+
+        The elastic part of the block is 9 K e^2 times the mass matrix, of which the diagonal holds 2/(d + 2);
+        relaxation leaves 9 K e^2 less (3 K e)^2/(K + 4 G/3).
+        """
         material = self.materials[phase]
         moduli = average_moduli(material.elasticity)
         e = material.maximum_concentration * np.trace(molar_volume_tensor(material)) / 9.0
-        density = (3.0 * moduli.bulk * e) ** 2 / (moduli.bulk + 4.0 / 3.0 * moduli.shear)
-        return density / self.scales.stress * self.weights(phase)
+        clamped = 9.0 * moduli.bulk * e**2
+        relaxed = clamped - (3.0 * moduli.bulk * e) ** 2 / (moduli.bulk + 4.0 / 3.0 * moduli.shear)
+        on_diagonal = 2.0 / (self.body.dimension + 2.0) * clamped
+        return (on_diagonal - relaxed) / self.scales.stress * self.weights(phase)
 
     # -- numbers -----------------------------------------------------------------------------------
 

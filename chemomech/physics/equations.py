@@ -22,11 +22,13 @@ class Unknown:
         name: Field name, used in messages and files.
         function: Where its value lives, internal units.
         bounds: Open interval its nodal values must stay in, if any.
+        size: Least magnitude of the unknown that matters; sets what counts as a small residual.
     """
 
     name: str
     function: fem.Function
     bounds: tuple[float, float] | None = None
+    size: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,11 +114,12 @@ class Newton:
         return scales
 
     def _size(self, k: int) -> float:
-        """Magnitude of an unknown: one for c and mu (in RT), the largest component of a displacement."""
-        if k > 0:
-            return 1.0
-        part = self.system.functions[0].x.array
-        return float(self.system.comm.allreduce(np.max(np.abs(part), initial=0.0), op=MPI.MAX)) or 1.0
+        """Magnitude of an unknown: its own, or what its equation calls a size that matters."""
+        unknown = self.system.equations.unknowns[k]
+        if unknown.bounds is not None:
+            return unknown.size
+        part = unknown.function.x.array
+        return max(unknown.size, float(self.system.comm.allreduce(np.max(np.abs(part), initial=0.0), op=MPI.MAX)))
 
     def _converged(self, snes: PETSc.SNES, iteration: int, norms: tuple[float, float, float]) -> int:
         system = self.system
