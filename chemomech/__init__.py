@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from chemomech.materials.laws import Cubic, Isotropic, Material
     from chemomech.result import Result
     from chemomech.simulation import Simulation, run
+    from chemomech.sweep import Sweep, run_sweep
 
 _HOME = {
     "Case": "chemomech.case",
@@ -40,6 +41,8 @@ _HOME = {
     "Result": "chemomech.result",
     "Simulation": "chemomech.simulation",
     "run": "chemomech.simulation",
+    "Sweep": "chemomech.sweep",
+    "run_sweep": "chemomech.sweep",
 }
 
 __all__ = [
@@ -54,6 +57,7 @@ __all__ = [
     "OutputExistsError",
     "Result",
     "Simulation",
+    "Sweep",
     "__version__",
     "builtin_cases",
     "builtin_names",
@@ -61,6 +65,7 @@ __all__ = [
     "infinite_medium_stress",
     "lines",
     "run",
+    "run_sweep",
 ]
 
 

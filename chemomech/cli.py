@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import signal
 import sys
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from mpi4py import MPI
 
     from chemomech.case import Case
-    from chemomech.result import Result
 
 _ABOUT = """\
 How lithium, stress and crystal defects act on each other inside solid-state batteries.
@@ -113,6 +111,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     from chemomech.case.reading import parse_override
+    from chemomech.report import finished, run_table
 
     source, out = _source(options)
     _say_where_on_signals(out, options)
@@ -120,7 +119,7 @@ def _run(options: argparse.Namespace) -> int:
     changes = dict(parse_override(text) for text in options.set)
     case = _on_rank_zero(comm, lambda: _load(source, changes))
     if options.resume and not options.overwrite:
-        done = _on_rank_zero(comm, lambda: _finished(case, out))
+        done = _on_rank_zero(comm, lambda: finished(case, out))
         if done:
             if comm is None or comm.rank == 0:
                 print(done)
@@ -146,7 +145,7 @@ def _run(options: argparse.Namespace) -> int:
         kept = "No checkpoint was written yet" if last is None else f"The last checkpoint is {last}"
         raise OutputError(f"{error} {kept}.") from error
     if MPI.COMM_WORLD.rank == 0 and not options.quiet:
-        print(_table(result, out))
+        print(run_table(result, out))
     return 0
 
 
@@ -193,9 +192,8 @@ def _materials(options: argparse.Namespace) -> int:
 def _mesh(options: argparse.Namespace) -> int:
     from chemomech.case.reading import parse_override
     from chemomech.meshing.generate import generate
-    from chemomech.meshing.quality import quality
     from chemomech.output.meshfile import FORMATS, draw_mesh, write_mesh
-    from chemomech.units import pretty
+    from chemomech.report import mesh_table
 
     options.resume, given, options.out = False, options.out, None
     source, folder = _source(options)
@@ -208,21 +206,10 @@ def _mesh(options: argparse.Namespace) -> int:
         if file.exists() and not options.overwrite:
             raise OutputExistsError(f"{file} is there already. Give --overwrite to replace it, or another --out.")
     mesh = generate(case)
-    q = quality(mesh)
     write_mesh(mesh, path)
     draw_mesh(mesh, picture, case.title)
-    shapes = f"{q.worst:.3f} worst, {q.mean:.3f} mean (1: equal edges)"
-    worst = ", ".join(pretty(x, "m") for x in q.worst_at)
-    unknowns = (mesh.dimension + 2) * q.nodes
-    rows = [
-        ("cells", f"{q.cells} {'triangles' if mesh.dimension == 2 else 'tetrahedra'}: {_counts(q.cells_of)}"),
-        ("nodes", f"{q.nodes}, about {unknowns} unknowns"),
-        ("boundaries", _counts(q.facets_of)),
-        ("edges", f"{pretty(q.shortest, 'm')} to {pretty(q.longest, 'm')}"),
-        ("shape", f"{shapes}, worst at ({worst})"),
-        ("written", f"{path}, {picture}"),
-    ]
-    print("\n".join(f"{key:<12}{value}" for key, value in rows))
+    print(mesh_table(mesh))
+    print(f"{'written':<12}{path}, {picture}")
     return 0
 
 
@@ -291,7 +278,7 @@ def _source(options: argparse.Namespace) -> tuple[str | Path, Path]:
     out = Path(options.out) if options.out is not None else None
     if options.case is None:
         if out is None or not options.resume:
-            raise CaseError("CASE", None, "is missing", "the path of a TOML file or a name that `chemomech cases` lists")
+            raise CaseError("CASE", None, "is missing", "a TOML file or a name that `chemomech cases` lists")
         return out / "case.toml", out
     if options.case in builtin_names():
         return options.case, out or Path(options.case)
@@ -307,54 +294,6 @@ def _load(source: str | Path, changes: dict[str, Any]) -> Case:
     from chemomech.case import Case
 
     return Case.load(source, changes)
-
-
-def _finished(case: Case, out: Path) -> str:
-    """What to say of a run that has nothing left to do; empty if it has."""
-    from chemomech.case import Case
-    from chemomech.case.compare import check_continues
-
-    stored = out / "case.toml"
-    if not stored.is_file():
-        return ""
-    check_continues(Case.load(stored), case, out)
-    try:
-        summary = json.loads((out / "summary.json").read_text())
-        steps, end = int(summary["steps"]), float(summary["end_time_s"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""
-    if case.mode == "equilibrium":
-        return f"{out} is finished: its equilibrium is found. --overwrite computes it again."
-    if case.time.end is None or end < case.time.end * (1.0 - 1e-12):
-        return ""
-    return (
-        f"{out} is finished: t = {end:.6g} s was reached after {steps} steps. To go on, give a later end, "
-        f"for example --set time.end='{2 * end:.6g} s'; --overwrite computes it again."
-    )
-
-
-def _table(result: Result, out: Path) -> str:
-    from chemomech.output.progress import clock
-
-    s = result.summary
-    pictures = sorted((out / "figures").glob("*.png"))
-    ranks = "1 core" if s["ranks"] == 1 else f"{s['ranks']} cores"
-    low, high = s["hydrostatic_stress_min_Pa"], s["hydrostatic_stress_max_Pa"]
-    scale, unit = next(((f, u) for f, u in ((1e9, "GPa"), (1e6, "MPa")) if max(-low, high) >= 0.1 * f), (1.0, "Pa"))
-    rows = [
-        ("lithium fraction", f"{s['concentration_min']:.4g} to {s['concentration_max']:.4g}"),
-        ("hydrostatic stress", f"{low / scale:.4g} to {high / scale:.4g} {unit}"),
-        ("lithium drift", f"{s['mass_relative_drift']:.1e} of the whole"),
-        ("steps", f"{s['steps']}, {s['newton_iterations']} Newton iterations, {s['dofs']} unknowns"),
-        ("wall time", f"{clock(s['wall_time_s'])} ({s['wall_time_s']:.1f} s) on {ranks}"),
-        ("pictures", ", ".join(map(str, pictures)) or "none"),
-        ("fields", f"{out / 'fields.pvd'} (opens in ParaView)"),
-    ]
-    return "\n".join(f"  {key:<20}{value}" for key, value in rows)
-
-
-def _counts(numbers: dict[str, int]) -> str:
-    return ", ".join(f"{name} {number}" for name, number in numbers.items()) or "none"
 
 
 # ---- ranks, errors, signals --------------------------------------------------------------------------
@@ -494,7 +433,7 @@ def _parser() -> argparse.ArgumentParser:
 
     sweep = add("sweep", _sweep, "compute many variants of a case", _SWEEP)
     sweep.add_argument("file", metavar="SWEEP.toml", help="what to vary")
-    sweep.add_argument("--workers", metavar="N", type=int, help="rows computed at once; the number of cores if not given")
+    sweep.add_argument("--workers", metavar="N", type=int, help="rows computed at once; as many as cores if not given")
     sweep.add_argument("--scheduler", metavar="ADDRESS", help="address of a Dask scheduler, such as tcp://node1:8786")
     sweep.add_argument("--resume", action="store_true", help="skip the rows that are done")
     sweep.add_argument("--out", metavar="DIR", help="folder for the rows; named after the file if not given")

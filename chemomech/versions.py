@@ -35,6 +35,7 @@ def features() -> dict[str, str]:
     """What this installation can do, in words."""
     import os
 
+    import numpy as np
     from dolfinx import jit
     from mpi4py import MPI
     from petsc4py import PETSc
@@ -45,7 +46,7 @@ def features() -> dict[str, str]:
     return {
         "MUMPS": has("mumps"),
         "hypre": has("hypre"),
-        "PETSc numbers": f"{PETSc.ScalarType.__name__}, {PETSc.IntType.__name__} indices",
+        "PETSc numbers": f"{np.dtype(PETSc.ScalarType).name}, {np.dtype(PETSc.IntType).name} indices",
         "MPI": MPI.Get_library_version().split("\n")[0].split(",")[0].rstrip("\x00"),
         "MPI ranks": str(MPI.COMM_WORLD.size),
         "threads per rank": os.environ.get("OMP_NUM_THREADS", "not limited (set OMP_NUM_THREADS=1)"),

@@ -145,6 +145,13 @@ def _step(y: Array, core: float) -> Array:
     return np.asarray(0.5 * y * (1.0 + 0.5 * core**2 / c2) / np.sqrt(c2))
 
 
+def _in_space(points: npt.ArrayLike) -> Array:
+    given = np.atleast_2d(np.asarray(points, dtype=float))
+    out = np.zeros((len(given), 3))
+    out[:, : given.shape[1]] = given
+    return out
+
+
 def infinite_medium_stress(
     lines: Sequence[Line], material: Isotropic, points: npt.ArrayLike, plane: str = "strain"
 ) -> Array:
@@ -153,17 +160,17 @@ def infinite_medium_stress(
     Args:
         lines: Dislocation lines (``lines(case)``).
         material: Isotropic elasticity.
-        points: Shape (n, 3), m.
+        points: Shape (n, 2) or (n, 3), m.
         plane: ``strain`` or ``stress``.
 
     Returns:
         Shape (n, 3, 3), Pa.
     """
-    return _superpose(lines, material, plane, np.atleast_2d(np.asarray(points, dtype=float)), "stress")
+    return _superpose(lines, material, plane, _in_space(points), "stress")
 
 
 def infinite_medium_displacement(
     lines: Sequence[Line], material: Isotropic, points: npt.ArrayLike, plane: str = "strain"
 ) -> Array:
     """Displacement of dislocations in an infinite isotropic medium, shape (n, 3), m, up to a rigid motion."""
-    return _superpose(lines, material, plane, np.atleast_2d(np.asarray(points, dtype=float)), "displacement")
+    return _superpose(lines, material, plane, _in_space(points), "displacement")

@@ -8,7 +8,7 @@ import numpy as np
 
 from chemomech.defects.spreading import Array
 
-# Symmetric rules in barycentric coordinates, exact to degree 5 (triangle) and 3 (tetrahedron).
+# Symmetric rules in barycentric coordinates, exact to degree 5 (triangle) and 2 (tetrahedron).
 _SQRT15 = 15.0**0.5
 
 
@@ -22,12 +22,8 @@ def _triangle() -> tuple[Array, Array]:
 
 
 def _tetrahedron() -> tuple[Array, Array]:
-    points = [[1 / 4] * 4]
-    weights = [-4 / 5]
-    for i in range(4):
-        points.append([1 / 6] * i + [1 / 2] + [1 / 6] * (3 - i))
-        weights.append(9 / 20)
-    return np.array(points), np.array(weights)
+    t = (5.0 - 5.0**0.5) / 20.0
+    return np.full((4, 4), t) + (1.0 - 4.0 * t) * np.eye(4), np.full(4, 0.25)
 
 
 _RULES = {3: _triangle(), 4: _tetrahedron()}

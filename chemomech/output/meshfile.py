@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from chemomech.errors import CaseError
-from chemomech.meshing.arrays import MeshArrays
+from chemomech.meshing.arrays import MeshArrays, measures
 from chemomech.output.folder import write_atomic, writing
 
 FORMATS = {".msh": "gmsh22", ".vtu": "vtu"}
@@ -59,14 +60,20 @@ def draw_mesh(mesh: MeshArrays, path: Path, title: str = "") -> None:
     FigureCanvasAgg(figure)
     ax: Any
     if mesh.dimension == 2:
-        ax = figure.add_subplot()
-        width = 0.5 if len(mesh.cells) < 20_000 else 0.15
+        fine = _finest(mesh) / size
+        close = fine[2] < 0.2 * extent / size
+        panels = figure.subplots(1, 2 if close else 1, squeeze=False)[0]
         colours = np.searchsorted(np.unique(mesh.cell_tags), mesh.cell_tags)
-        face = ax.tripcolor(x[:, 0], x[:, 1], mesh.cells, facecolors=colours, cmap="Pastel2", vmin=0, vmax=8)
-        face.set_edgecolor("#333333")
-        face.set_linewidth(width)
-        ax.set_aspect("equal")
-        ax.spines[["top", "right"]].set_visible(False)
+        for ax in panels:
+            face = ax.tripcolor(x[:, 0], x[:, 1], mesh.cells, facecolors=colours, cmap="Pastel2", vmin=0, vmax=8)
+            face.set_edgecolor("#333333")
+            face.set_linewidth(0.2)
+            ax.set_aspect("equal")
+            ax.set(xlabel=f"x ({unit})", ylabel=f"y ({unit})")
+        if close:
+            figure.set_size_inches(13.0, 6.6)
+            panels[1].set(xlim=(fine[0] - fine[2], fine[0] + fine[2]), ylim=(fine[1] - fine[2], fine[1] + fine[2]))
+            panels[1].set_title("the finest part")
     else:
         from mpl_toolkits.mplot3d.art3d import Poly3DCollection
 
@@ -75,9 +82,15 @@ def draw_mesh(mesh: MeshArrays, path: Path, title: str = "") -> None:
         low, high = x.min(axis=0), x.max(axis=0)
         ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), zlim=(low[2], high[2]), zlabel=f"z ({unit})")
         ax.set_box_aspect(tuple((high - low).tolist()))
-    ax.set_xlabel(f"x ({unit})")
-    ax.set_ylabel(f"y ({unit})")
+        ax.set(xlabel=f"x ({unit})", ylabel=f"y ({unit})")
     figure.suptitle("\n".join(part for part in (title, f"{len(mesh.cells)} cells, {len(mesh.points)} nodes") if part))
     image = io.BytesIO()
     figure.savefig(image, format="png")
     write_atomic(path, image.getvalue())
+
+
+def _finest(mesh: MeshArrays) -> NDArray[np.float64]:
+    """Middle of the smallest cell and half the width of a view of what is around it, m, shape (3,)."""
+    sizes = np.abs(measures(mesh.points, mesh.cells))
+    cell = mesh.points[mesh.cells[int(np.argmin(sizes))]]
+    return np.array([*cell.mean(axis=0)[:2], 15.0 * float(np.sqrt(2.0 * sizes.min()))])
