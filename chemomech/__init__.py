@@ -1,5 +1,7 @@
 """chemomech: lithium, stress and crystal defects in solid-state batteries.
 
+The shortest program:
+
     import chemomech as cm
 
     case = cm.Case.load("llzo-edge-dislocation")

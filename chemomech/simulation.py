@@ -74,6 +74,7 @@ class Simulation:
         self.state = State({u.name: u.function for u in p.equations.unknowns})
         self._bounds = {u.name: u.bounds for u in p.equations.unknowns}
         self._influx = p.influx()
+        self._reservoirs = comm.allreduce(len(p.constraints.supply)) > 0
         self.newton_iterations = self.linear_iterations = 0
         self._last_row: tuple[int, dict[str, float]] | None = None
         self._energies: list[float] = []  # the first and the latest
@@ -303,6 +304,8 @@ class Simulation:
                 break
         supplied = self.comm.allreduce(self.solver.system.supplied) + float(p.step.value) * self._influx
         supplied += sum(w * old for w, old in zip(f.weights, state.supplied, strict=False))
+        if not self._reservoirs:
+            p.set_amount(state.begun + supplied)
         state.accept(f, goal, supplied)
 
     def _energy_rose(self) -> bool:

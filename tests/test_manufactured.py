@@ -61,7 +61,7 @@ class Manufactured(Simulation):
         p = self.physics
         msh, (phase,) = self.body.mesh, p.phases
         law, c_m = p.laws[phase], p.laws[phase].sites
-        self.guarded = False
+        self.guarded, self._reservoirs = False, True
         self.now = fem.Constant(msh, 0.0)  # s
         x = ufl.SpatialCoordinate(msh)
         a, b = ufl.pi * (x[0] / SIDE + 0.5), ufl.pi * (x[1] / SIDE + 0.5)

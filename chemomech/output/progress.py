@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import sys
 import time
 from collections import deque
@@ -78,7 +79,7 @@ class Progress:
         self._said = -float("inf")
         self._pace.append(self._began)
         stream = self.stream if self.stream is not None else sys.stdout
-        if self.show and stream.isatty():
+        if self.show and on_terminal(stream):
             self._bar, self._task = _bar(stream, self.end)
             self._bar.start()
         size = "rank" if snapshot.comm.size == 1 else "ranks"
@@ -196,6 +197,18 @@ class _LogFile(logging.FileHandler):
 
     def handleError(self, record: logging.LogRecord) -> None:
         """Drop the line."""
+
+
+def on_terminal(stream: TextIO) -> bool:
+    """Whether somebody watches: mpirun gives its ranks a terminal even where its own output goes to a file."""
+    if not stream.isatty():
+        return False
+    if not any(name in os.environ for name in ("OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK")):
+        return True
+    try:
+        return os.readlink(f"/proc/{os.getppid()}/fd/1").startswith(("/dev/pts/", "/dev/tty"))
+    except OSError:  # the launcher is elsewhere
+        return False
 
 
 def _bar(stream: TextIO, end: float | None) -> tuple[Bar, TaskID]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -89,12 +90,17 @@ def constrain(fields: Fields) -> Constraints:
     )
 
 
-def surface(body: Body, name: str) -> Any:
-    """Measure over a named boundary."""
-    facets = body.facets(name)
-    owned = facets[facets < body.mesh.topology.index_map(body.dimension - 1).size_local]
-    entities = fem.compute_integration_domains(fem.IntegralType.exterior_facet, body.mesh.topology, np.sort(owned))
-    return ufl.Measure("ds", domain=body.mesh, subdomain_data=[(1, entities)])(1, degree=4)
+def surfaces(body: Body, names: Iterable[str]) -> dict[str, Any]:
+    """Measures over named boundaries; all share one set of integration data, as a form requires."""
+    numbered = dict(enumerate(names, start=1))
+    data = []
+    for number, name in numbered.items():
+        facets = body.facets(name)
+        owned = facets[facets < body.mesh.topology.index_map(body.dimension - 1).size_local]
+        kind = fem.IntegralType.exterior_facet
+        data.append((number, fem.compute_integration_domains(kind, body.mesh.topology, np.sort(owned))))
+    ds = ufl.Measure("ds", domain=body.mesh, subdomain_data=data)
+    return {name: ds(number, degree=4) for number, name in numbered.items()}
 
 
 def _displacements(fields: Fields) -> tuple[list[fem.DirichletBC], npt.NDArray[np.bool_]]:
@@ -148,17 +154,17 @@ def _tractions(fields: Fields) -> Array | None:
     """int t . v ds for all tractions, on the owned dofs."""
     case, body, s = fields.case, fields.body, fields.scales
     v = ufl.TestFunction(fields.space_u)
+    loaded = {name: b for name, b in case.boundaries.items() if b.traction is not None}
+    measures = surfaces(body, loaded)
     form = None
-    for name, boundary in case.boundaries.items():
-        if boundary.traction is None:
-            continue
+    for name, boundary in loaded.items():
         if isinstance(boundary.traction, str):
             sigma = _dislocation_stress(fields, name)
             t = ufl.dot(sigma, ufl.FacetNormal(body.mesh))
         else:
             values = np.asarray(boundary.traction[: body.dimension], dtype=default_scalar_type) / s.stress
             t = fem.Constant(body.mesh, values)
-        part = ufl.inner(t, v) * surface(body, name)
+        part = ufl.inner(t, v) * measures[name]
         form = part if form is None else form + part
     if form is None:
         return None
@@ -312,8 +318,6 @@ def node_map(space: Any) -> Ints:
 
 def _fluxes(fields: Fields) -> tuple[tuple[Any, fem.Constant], ...]:
     body, unit = fields.body, fields.scales.molar_flux
-    return tuple(
-        (surface(body, name), fem.Constant(body.mesh, default_scalar_type(boundary.molar_flux / unit)))
-        for name, boundary in fields.case.boundaries.items()
-        if boundary.molar_flux is not None
-    )
+    given = {n: b.molar_flux for n, b in fields.case.boundaries.items() if b.molar_flux is not None}
+    measures = surfaces(body, given)
+    return tuple((measures[n], fem.Constant(body.mesh, default_scalar_type(j / unit))) for n, j in given.items())

@@ -22,12 +22,20 @@ from chemomech.solvers.system import Array, System
 _numbers = count()
 
 
-def direct(ksp: PETSc.KSP) -> None:
+def direct(ksp: PETSc.KSP, matrix: PETSc.Mat) -> None:
     """LU factorisation by MUMPS."""
     ksp.setType("preonly")
+    ksp.setOperators(matrix)
     pc = ksp.getPC()
     pc.setType("lu")
+    _by_mumps(pc)
+
+
+def _by_mumps(pc: PETSc.PC) -> None:
+    """MUMPS guesses its workspace and gives up where pivoting takes more; on several ranks 20 % extra may not do."""
     pc.setFactorSolverType("mumps")
+    pc.setFactorSetUpSolverType()
+    pc.getFactorMatrix().setMumpsIcntl(14, 100)
 
 
 class DisplacementSolver:
@@ -50,7 +58,7 @@ class DisplacementSolver:
         if exact:
             block.setOption(PETSc.Mat.Option.SPD, True)
             pc.setType("cholesky")
-            pc.setFactorSolverType("mumps")
+            _by_mumps(pc)
         else:
             block.setBlockSize(dimension)
             modes = []

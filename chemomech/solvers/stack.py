@@ -60,7 +60,7 @@ class SolverStack:
 
     def _set_up(self, snes: PETSc.SNES) -> None:
         if self._elimination is None:
-            linear.direct(snes.getKSP())
+            linear.direct(snes.getKSP(), self.system.matrix)
         else:
             linear.block_elimination(snes.getKSP(), self._elimination)
             snes.setUseEW(True)
