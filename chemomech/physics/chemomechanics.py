@@ -184,12 +184,6 @@ class ChemoMechanics:
 
     # -- equations ---------------------------------------------------------------------------------
 
-    def density(self, phase: str) -> Any:
-        """psi of a phase, a UFL expression."""
-        return energies.energy_density(
-            self.u, self.c[phase], self.laws[phase], self.stiffness, self.eigenstrain
-        )
-
     def energy(self) -> Form:
         """Free energy of the body, without the loads."""
         form = 0

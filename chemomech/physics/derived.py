@@ -9,6 +9,7 @@ from dolfinx import fem
 
 from chemomech.physics import energies
 from chemomech.physics.chemomechanics import ChemoMechanics
+from chemomech.physics.constraints import node_map
 
 NAMES = (
     "displacement",
@@ -42,6 +43,9 @@ class Derived:
     def __init__(self, physics: ChemoMechanics) -> None:
         self.physics = physics
         self._functions: dict[str, fem.Function] = {}
+        # An expression may hold functions of one mesh only: each phase's c is seen through one on the whole body.
+        single = len(physics.phases) == 1
+        self._c = {p: c if single else fem.Function(physics.space_mu) for p, c in physics.c.items()}
         self._expressions: dict[str, list[tuple[Any, Any]]] = {}
 
     def function(self, name: str) -> fem.Function:
@@ -86,13 +90,21 @@ class Derived:
             out.x.array[:] *= {"strain": 1.0, "concentration": 1.0}.get(name, s.stress)
         return out
 
+    def _refresh(self) -> None:
+        p = self.physics
+        for phase, c in p.c.items():
+            if self._c[phase] is not c:
+                rows = node_map(p.space_mu)[p.vertices[phase]]
+                self._c[phase].x.array[rows] = c.x.array[node_map(c.function_space)]
+
     def _interpolate(self, name: str, out: fem.Function) -> None:
         p = self.physics
+        self._refresh()
         if name not in self._expressions:
             points = out.function_space.element.interpolation_points
             self._expressions[name] = [
                 (
-                    fem.Expression(self._ufl(name, phase), points, entity_maps=p.entity_maps or None),
+                    fem.Expression(self._ufl(name, phase), points),
                     p.body.cell_tags.find(p.body.phases[phase]),
                 )
                 for phase in p.phases
@@ -103,7 +115,7 @@ class Derived:
 
     def _ufl(self, name: str, phase: str) -> Any:
         p = self.physics
-        c, law = p.c[phase], p.laws[phase]
+        c, law = self._c[phase], p.laws[phase]
         if name == "concentration":
             return c
         if name == "strain":
@@ -111,4 +123,5 @@ class Derived:
         sigma = energies.stress(energies.elastic_strain(p.u, c, law, p.eigenstrain), p.stiffness)
         if name == "stress":
             return sigma
-        return energies.eshelby_stress(p.u + p.lift, p.density(phase), c, p.mu, sigma, law)
+        psi = energies.energy_density(p.u, c, law, p.stiffness, p.eigenstrain)
+        return energies.eshelby_stress(p.u + p.lift, psi, c, p.mu, sigma, law)
