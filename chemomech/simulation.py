@@ -298,7 +298,9 @@ class Simulation:
                 state.reset()
             elif f.order == 2 and self.guarded and self._energy_rose():
                 # BDF2 may overshoot near equilibrium; backward Euler can't raise a convex energy.
+                self.rejected += 1
                 state.reset()
+                control.wish = h
                 dissipative = True
             else:
                 break

@@ -111,7 +111,7 @@ def _prepared(sweep: Sweep) -> tuple[list[Row], list[Case | None], list[str]]:
 
 _STARTED: set[subprocess.Popen[str]] = set()
 _LOCK = threading.Lock()
-_MPI = ("OMPI_", "PMIX_", "PMI_", "PRTE_", "HYDI_", "SLURM_PROCID")
+_MPI = ("OMPI_COMM", "OMPI_MCA", "PMIX_", "PMI_", "PRTE_", "HYDI_")
 
 
 def run_row(folder: str, case: str, resume: bool) -> tuple[int, str]:

@@ -108,7 +108,8 @@ class Dislocation(Frozen):
         line: Direction of the line (3D only; z in 2D).
         normal: Slip-plane normal; found from ``line`` and ``burgers`` if not given.
         cut: On which side of the line the slipped half plane lies: ``backward`` (against the
-            Burgers vector) or ``forward``. Stress and concentration do not depend on it.
+            Burgers vector) or ``forward``. Stress and concentration do not depend on it, unless a boundary
+            that the slipped plane crosses is held.
         eigenstrain: How the line enters. ``elastic``: minus the elastic strain it would have in an infinite
             medium, a smooth field that makes the mesh free of the slipped plane. ``slip``: the slip spread
             over the slipped half plane (paper 004, eq. 6), which needs a fine mesh all along that plane.

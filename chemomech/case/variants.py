@@ -17,6 +17,7 @@ from chemomech.errors import CaseError
 from chemomech.frozen import NUMBER, Frozen, Invalid, Within
 
 Row = dict[str, Any]
+Values = list[Any]
 _EXAMPLE = "a table such as [grid] with initial.concentration = [0.1, 0.5]"
 
 
@@ -93,7 +94,7 @@ class Sweep(Frozen):
     """
 
     case: str | dict[str, Any]
-    grid: Annotated[dict[str, list[Any]], Dotted] = Field(default_factory=dict)
+    grid: Annotated[dict[str, Values], Dotted] = Field(default_factory=dict)
     list: tuple[Annotated[dict[str, Any], Dotted], ...] = ()
     latin_hypercube: LatinHypercube | None = None
     outputs: tuple[str, ...] = ()

@@ -155,8 +155,7 @@ class ChemoMechanics:
         sites = material.maximum_concentration / s.concentration
         expansion = material.maximum_concentration * molar_volume_tensor(material) / 3.0
         full = stiffness(material.elasticity) / s.stress
-        e = expansion
-        e6 = np.array([e[0, 0], e[1, 1], e[2, 2], 2 * e[1, 2], 2 * e[0, 2], 2 * e[0, 1]])
+        e6 = self._expansion_vector(phase)
 
         def number(value: float | Array) -> fem.Constant:
             return fem.Constant(msh, np.asarray(value, dtype=default_scalar_type))
@@ -173,6 +172,12 @@ class ChemoMechanics:
             mobility=material.mobility,
             stiffening=number(float(e6 @ full @ e6) / sites),
         )
+
+    def _expansion_vector(self, phase: str) -> Array:
+        """(1/3) c_m Omega as (xx, yy, zz, 2 yz, 2 xz, 2 xy)."""
+        material = self.materials[phase]
+        e = material.maximum_concentration * molar_volume_tensor(material) / 3.0
+        return np.array([e[0, 0], e[1, 1], e[2, 2], 2 * e[1, 2], 2 * e[0, 2], 2 * e[0, 1]])
 
     def corner(self, phase: str) -> Any:
         """Measure over the cells of a phase with the corners as quadrature points."""
@@ -268,16 +273,17 @@ class ChemoMechanics:
     def relief(self, phase: str) -> Array:
         """What to take off the diagonal of the c block so that it stands for a relaxed body, per owned node.
 
-        The elastic part of the block is 9 K e^2 times the mass matrix, of which the diagonal holds 2/(d + 2);
-        relaxation leaves 9 K e^2 less (3 K e)^2/(K + 4 G/3).
+        The elastic part of the block is e:C:e times the mass matrix (e the eigenstrain per unit of c), of which
+        the diagonal holds 2/(d + 2). A body relaxes around a concentration wave along the axis k until
+        sigma_kk = 0, which leaves e:C:e - (C e)_kk^2/C_kkkk; the mean over the axes is taken.
         """
-        material = self.materials[phase]
-        moduli = average_moduli(material.elasticity)
-        e = material.maximum_concentration * np.trace(molar_volume_tensor(material)) / 9.0
-        clamped = 9.0 * moduli.bulk * e**2
-        relaxed = clamped - (3.0 * moduli.bulk * e) ** 2 / (moduli.bulk + 4.0 / 3.0 * moduli.shear)
-        on_diagonal = 2.0 / (self.body.dimension + 2.0) * clamped
-        return (on_diagonal - relaxed) / self.scales.stress * self.weights(phase)
+        d = self.body.dimension
+        matrix = plane_stiffness(stiffness(self.materials[phase].elasticity), self.case.plane, d) / self.scales.stress
+        e = self._expansion_vector(phase)
+        stress = matrix @ e
+        clamped = float(e @ stress)
+        relaxed = float(np.mean([clamped - stress[k] ** 2 / matrix[k, k] for k in range(d)]))
+        return np.asarray((2.0 / (d + 2.0) * clamped - relaxed) * self.weights(phase))
 
     # -- numbers -----------------------------------------------------------------------------------
 

@@ -112,8 +112,12 @@ def lithium_flux(c: Expr, mu: Expr, law: PhaseLaw) -> Expr:
 
 
 def eshelby_stress(u: Expr, psi: Expr, c: Expr, mu: Expr, sigma: Expr, law: PhaseLaw) -> Expr:
-    """Sigma = (psi - c_m mu c) I - (grad u)^T sigma, (3, 3)."""
+    """Sigma = (psi - c_m mu c) I - (grad u)^T sigma - kappa grad c (x) grad c, (3, 3)."""
     d = u.ufl_shape[0]
     g = ufl.grad(u)
     gradient = ufl.as_tensor([[g[i, j] if max(i, j) < d else 0.0 for j in range(3)] for i in range(3)])
-    return (psi - law.sites * mu * c) * ufl.Identity(3) - ufl.dot(gradient.T, sigma)
+    out = (psi - law.sites * mu * c) * ufl.Identity(3) - ufl.dot(gradient.T, sigma)
+    if law.has_gradient_energy:
+        slope = ufl.as_vector([c.dx(i) if i < d else 0.0 for i in range(3)])
+        out -= law.gradient_energy * ufl.outer(slope, slope)
+    return out

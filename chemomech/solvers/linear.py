@@ -1,10 +1,10 @@
 """Linear solvers of the coupled system: a direct one, and block elimination for large problems.
 
-The Jacobian has the form [K, -B, 0; -B^T, D, -M; 0, M', g A] for (u, c, mu), with D and M diagonal (corner
-quadrature). One application of the preconditioner eliminates in that order: displacement by one solve with K,
-c by its diagonal, mu by the Schur complement S = g A + M' D~^-1 M, and goes back. D~ is D less the stiffness
-that an elastic body takes back by deforming around a concentration wave, (3 K e)^2/(K + 4 G/3) per volume for
-an eigenstrain e per unit of c.
+The Jacobian has the form [K, -B, 0; -B^T, D, -M; 0, M', g A] for (u, c, mu). M is diagonal (corner quadrature),
+and so is the chemical part of D; its elastic part is a mass matrix. One application of the preconditioner
+eliminates in that order: displacement by one solve with K, c by a diagonal D~, mu by the Schur complement
+S = g A + M' D~^-1 M, and goes back. D~ holds the chemical part and the stiffness e:C:e - (C e)_kk^2/C_kkkk that is
+left when the body relaxes around a concentration wave (e is the eigenstrain per unit of c).
 """
 
 from __future__ import annotations

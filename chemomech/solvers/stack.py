@@ -23,7 +23,7 @@ class SolverStack:
     Args:
         system: The block system, unknown 0 being the displacement.
         rigid: Rigid motions on the owned displacement dofs, columns.
-        relief: Per phase, what relaxation takes off the diagonal of the c block.
+        relief: Per phase, what to take off the diagonal of the c block so that it stands for a relaxed body.
         dimension: 2 or 3.
         linear_solver: ``auto``, ``direct`` or ``block``.
         tolerance, max_iterations, length, options: As for ``Newton``.
