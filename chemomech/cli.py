@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 _ABOUT = """\
 How lithium, stress and crystal defects act on each other inside solid-state batteries.
 
-  chemomech run llzo-edge-dislocation          compute a built-in case; pictures land in llzo-edge-dislocation/
-  chemomech run case.toml                      compute your own
-  mpirun -n 4 chemomech run case.toml          the same on four cores
-  chemomech cases                              what there is to start from
+  chemomech run llzo-edge-dislocation      compute a built-in case; pictures land in a folder of that name
+  chemomech run case.toml                  compute your own
+  mpirun -n 4 chemomech run case.toml      the same on four cores
+  chemomech cases                          what there is to start from
 """
 
 _RUN = """\
 examples:
   chemomech run llzo-edge-dislocation
-  chemomech run llzo-edge-dislocation --set initial.concentration=0.3 --set time.end="1 ms" --out low
+  chemomech run llzo-edge-dislocation --set initial.concentration=0.3 --out low
   chemomech run low --resume                   continue a run that was stopped
-  chemomech run low --resume --set time.end="5 ms"
+  chemomech run low --resume --set time.end="20 ms"
   mpirun -n 4 chemomech run case.toml -- -log_view      what follows -- goes to PETSc
 
 files, in DIR:
@@ -51,7 +51,7 @@ exit code:
 _SWEEP = """\
 a sweep file:
   case = "llzo-edge-dislocation"               # built-in name, path, or a whole case as a table
-  outputs = ["concentration_max", "hydrostatic_stress_max_Pa"]    # from summary.json; all numbers if left out
+  outputs = ["concentration_max"]              # from summary.json; all its numbers if left out
   [grid]                                       # every combination
   initial.concentration = [0.1, 0.5, 0.9]
   materials.llzo.interaction = [0.0, 1.5]
@@ -61,8 +61,8 @@ or, in place of [grid], [[list]] tables with one key = value line per entry, or
   seed = 1
   ranges = { "initial.concentration" = [0.1, 0.9], "dislocations.0.core" = ["0.8 nm", "1.2 nm"] }
 
-Each row gets a folder of its own; results.csv has one line per finished row. A row that fails is a line with
-its exit code and error, and the others go on.
+Each row gets a folder of its own; results.csv has one line per finished row. A row that fails is a
+line with its exit code and error, and the others go on.
 """
 
 
@@ -261,9 +261,11 @@ def _sweep(options: argparse.Namespace) -> int:
 
 
 def _info(options: argparse.Namespace) -> int:
+    from mpi4py import MPI
+
     from chemomech.versions import features, versions
 
-    for name, value in {**versions(), **features()}.items():
+    for name, value in {**versions(), **features(), "MPI ranks": str(MPI.COMM_WORLD.size)}.items():
         print(f"{name:<18}{value}")
     return 0
 

@@ -11,8 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from chemomech.frozen import Invalid, did_you_mean
-
-Array = npt.NDArray[np.float64]
+from chemomech.typing import Array
 
 ALLOWED: Final = (
     "numbers, x, y, z (in m), pi, + - * / **, < <= > >= == !=, and the functions "

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
-from typing import Any, TypeVar, overload
+from typing import Any, overload
 
 import numpy as np
 from mpi4py import MPI
 from numpy.typing import NDArray
-
-T = TypeVar("T")
 
 
 @overload
@@ -83,7 +81,7 @@ def scatter_rows(comm: MPI.Comm, rows: NDArray[Any] | None, counts: list[int] | 
     comm.Scatterv([np.ascontiguousarray(rows), [n * width for n in counts]], like, root=0)
 
 
-def on_rank_zero(comm: MPI.Comm, f: Callable[[], T]) -> T:
+def on_rank_zero[T](comm: MPI.Comm, f: Callable[[], T]) -> T:
     """Run ``f`` on rank 0 and return its result on every rank.
 
     Args:
@@ -94,11 +92,11 @@ def on_rank_zero(comm: MPI.Comm, f: Callable[[], T]) -> T:
     Raises:
         BaseException: What ``f`` raised, on every rank, so that nobody waits for the others.
     """
-    result: T | None = None
+    result: list[T] = []
     error: BaseException | None = None
     if comm.rank == 0:
         try:
-            result = f()
+            result.append(f())
         except BaseException as caught:
             error = caught
     message = comm.bcast((result, None if error is None else _pack(error)) if comm.rank == 0 else None, root=0)
@@ -106,19 +104,19 @@ def on_rank_zero(comm: MPI.Comm, f: Callable[[], T]) -> T:
         raise error
     if message[1] is not None:
         raise _unpack(message[1])
-    return result if comm.rank == 0 else message[0]  # type: ignore[return-value]
+    return result[0] if comm.rank == 0 else message[0][0]
 
 
-def together(comm: MPI.Comm, f: Callable[[], T]) -> T:
+def together[T](comm: MPI.Comm, f: Callable[[], T]) -> T:
     """Run ``f``, which may not be collective, on every rank, and return each rank's own result.
 
     Raises:
         BaseException: The error of the lowest rank on which ``f`` failed, on every rank.
     """
-    result: T | None = None
+    result: list[T] = []
     error: BaseException | None = None
     try:
-        result = f()
+        result.append(f())
     except BaseException as caught:
         error = caught
     errors = comm.allgather(None if error is None else _pack(error))
@@ -127,7 +125,7 @@ def together(comm: MPI.Comm, f: Callable[[], T]) -> T:
         if first == comm.rank and error is not None:
             raise error
         raise _unpack(errors[first]) from error
-    return result  # type: ignore[return-value]
+    return result[0]
 
 
 def _pack(error: BaseException) -> bytes:

@@ -5,15 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import numpy.typing as npt
 
 from chemomech.analysis.probes import Probe
+from chemomech.typing import Array
 
 if TYPE_CHECKING:
     from chemomech.simulation import Simulation
-
-Array = npt.NDArray[np.float64]
 
 
 class Result:

@@ -10,11 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from mpi4py import MPI
 
 from chemomech.case import Case
-from chemomech.case.compare import check_continues
 from chemomech.errors import CaseError, ChemomechError, ConvergenceError, OutputError
 from chemomech.meshing.arrays import MeshArrays
 from chemomech.meshing.body import Body, distribute
@@ -22,11 +20,12 @@ from chemomech.meshing.generate import generate
 from chemomech.output import checkpoint
 from chemomech.output.fields import FieldSeries
 from chemomech.output.figures import Figures
-from chemomech.output.folder import RunFolder, prepare, reopen, write_atomic
+from chemomech.output.folder import RunFolder, prepare, withdraw, write_atomic
 from chemomech.output.history import History
 from chemomech.output.nodes import layout
 from chemomech.output.progress import Progress
 from chemomech.output.protocol import Output
+from chemomech.output.resume import take_up
 from chemomech.parallel import global_max, global_min, on_rank_zero
 from chemomech.physics.chemomechanics import ChemoMechanics, scales_of
 from chemomech.physics.constraints import rigid_motions
@@ -37,8 +36,6 @@ from chemomech.solvers.system import System
 from chemomech.solvers.timestep import StepControl, formula, local_error
 from chemomech.state import State
 from chemomech.versions import versions
-
-Array = npt.NDArray[np.float64]
 
 
 class Simulation:
@@ -277,7 +274,7 @@ class Simulation:
         while True:
             h, goal = control.next_step(state.time)
             f = formula(h, tuple(state.steps), "backward-euler" if dissipative else scheme)
-            p.step.value = f.g / p.scales.time
+            p.step.value = np.asarray(f.g / p.scales.time)
             for phase, c in p.c.items():
                 state.blend(c.name, f.weights, p.c_star[phase].x.array)
             state.predict(f, self._bounds)
@@ -388,32 +385,23 @@ def run(
 
 
 def _run(case: Case, folder: RunFolder | None, comm: MPI.Comm, progress: bool) -> Result:
-    saved = None if folder is None or not folder.resumed else _take_up(case, folder, comm)
+    saved = None if folder is None or not folder.resumed else take_up(case, folder, comm)
     if saved is not None and folder is not None:
         stored = checkpoint.read_mesh_arrays(folder.checkpoint, comm)
         arrays = MeshArrays.from_dict(stored) if comm.rank == 0 else None
         simulation = Simulation(case, comm, arrays, given=True)
     else:
-        simulation = Simulation(case, comm)
+        try:
+            simulation = Simulation(case, comm)
+        except CaseError:  # of a mesh file, for example
+            if folder is not None:
+                on_rank_zero(comm, lambda: withdraw(folder))
+            raise
     try:
         return _compute(simulation, folder, saved, progress)
     except ChemomechError:  # raised by all ranks together
         simulation.destroy()
         raise
-
-
-def _take_up(case: Case, folder: RunFolder, comm: MPI.Comm) -> checkpoint.Checkpoint | None:
-    """The checkpoint to go on from, if one was written; the case may differ only where that makes sense."""
-
-    def compare() -> None:
-        if folder.case.exists():
-            check_continues(Case.load(folder.case), case, folder.path)
-
-    on_rank_zero(comm, compare)
-    saved = checkpoint.load_latest(folder.checkpoint, comm)
-    text = None if saved is None else case.to_toml()
-    on_rank_zero(comm, lambda: reopen(folder, text))
-    return saved
 
 
 def _compute(

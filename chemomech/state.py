@@ -7,12 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from dolfinx import fem
 
 from chemomech.solvers.timestep import Formula
-
-Array = npt.NDArray[np.float64]
+from chemomech.typing import Array, Function
 
 DEPTH = 3  # past solutions kept: the quadratic predictor of BDF2 needs three
 
@@ -29,7 +26,7 @@ class State:
         begun: Lithium at t = 0.
     """
 
-    def __init__(self, functions: Mapping[str, fem.Function]) -> None:
+    def __init__(self, functions: Mapping[str, Function]) -> None:
         self.functions = dict(functions)
         self.past: dict[str, deque[Array]] = {name: deque(maxlen=DEPTH) for name in functions}
         self.steps: deque[float] = deque(maxlen=DEPTH - 1)

@@ -48,7 +48,6 @@ def features() -> dict[str, str]:
         "hypre": has("hypre"),
         "PETSc numbers": f"{np.dtype(PETSc.ScalarType).name}, {np.dtype(PETSc.IntType).name} indices",
         "MPI": MPI.Get_library_version().split("\n")[0].split(",")[0].rstrip("\x00"),
-        "MPI ranks": str(MPI.COMM_WORLD.size),
         "threads per rank": os.environ.get("OMP_NUM_THREADS", "not limited (set OMP_NUM_THREADS=1)"),
         "kernel cache": str(jit.get_options()["cache_dir"]),
     }

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from mpi4py import MPI
 
 import chemomech as cm
 from chemomech.materials.laws import GAS_CONSTANT
-from tests.tools import LLZO, record
+from tests.tools import LLZO, gathered, record
 
 NM = 1e-9
 
@@ -40,7 +41,11 @@ def test_closed_body_keeps_its_lithium_and_loses_energy(scheme: str, linear: str
     energy = np.array(result.history["free_energy_J_per_m"])
     drift = np.abs(result.history["mass_relative_drift"]).max()
     rise = max(0.0, np.diff(energy).max()) / (energy[0] - energy[-1])
-    record(f"closed_{scheme}_{linear}", steps=100, drift=drift, energy_rise=rise)
+    record(
+        f"closed_{scheme}_{linear}", steps=100, drift=drift, energy_rise=rise, step_s=1e-5,
+        energy_change=[float(f"{v:.6g}") for v in np.diff(energy) / (energy[0] - energy[-1])],
+        mass_drift=[float(f"{v:.6g}") for v in result.history["mass_relative_drift"]],
+    )  # fmt: skip
     assert drift <= 1e-12
     assert energy[-1] < energy[0]
     assert rise <= 1e-10
@@ -68,7 +73,9 @@ def test_unmixing_with_gradient_energy_loses_energy() -> None:
 
 def test_influx_is_counted() -> None:
     flux = 1e-4
-    case = small(boundaries={"left": {"molar_flux": flux}, "right": {"molar_flux": -0.25 * flux}}, time={"end": "0.1 ms"})
+    case = small(
+        boundaries={"left": {"molar_flux": flux}, "right": {"molar_flux": -0.25 * flux}}, time={"end": "0.1 ms"}
+    )
     result = cm.run(case)
     expected = 0.75 * flux * 10 * NM * 1e-4
     gained = result.history["lithium_mol_per_m"][-1] - result.history["lithium_mol_per_m"][0]
@@ -195,10 +202,12 @@ def test_rotating_everything_changes_nothing(angle: float) -> None:
             time={"end": "0.1 ms"},
         )  # fmt: skip
         result = cm.run(case)
-        stress = result.function("stress").x.array.reshape(-1, 3, 3)
-        found.append((result.function("concentration").x.array.copy(), np.einsum("ki,nkl,lj->nij", r, stress, r), result))
+        stress = np.einsum("ki,nkl,lj->nij", r, gathered(result, "stress"), r)
+        found.append((gathered(result, "concentration"), stress, result))
     (c0, s0, one), (c1, s1, two) = found
-    record(f"rotation_{angle:.0f}", concentration=np.abs(c1 - c0).max(), stress=np.abs(s1 - s0).max() / np.abs(s0).max())
+    record(
+        f"rotation_{angle:.0f}", concentration=np.abs(c1 - c0).max(), stress=np.abs(s1 - s0).max() / np.abs(s0).max()
+    )
     assert np.abs(c1 - c0).max() < 1e-8
     assert np.abs(s1 - s0).max() < 1e-8 * np.abs(s0).max()
     assert one.summary["free_energy_J_per_m"] == pytest.approx(two.summary["free_energy_J_per_m"], rel=1e-8)
@@ -207,5 +216,8 @@ def test_rotating_everything_changes_nothing(angle: float) -> None:
 def test_running_twice_gives_the_same_numbers() -> None:
     case = small(time={"end": "20 us"})
     one, two = cm.run(case), cm.run(case)
-    assert one.history == two.history
-    assert np.array_equal(one.function("concentration").x.array, two.function("concentration").x.array)
+    # Among several ranks the order of a sum is not fixed.
+    allowed = 0.0 if MPI.COMM_WORLD.size == 1 else 1e-10
+    for name, column in one.history.items():
+        assert two.history[name] == pytest.approx(column, rel=allowed, abs=max(allowed * 1e-3, 0.0))
+    assert np.abs(gathered(one, "concentration") - gathered(two, "concentration")).max() <= allowed

@@ -11,8 +11,15 @@ from petsc4py import PETSc
 
 import chemomech as cm
 from chemomech.simulation import Simulation
+from tests.tools import record
 
-CUBIC = {"kind": "cubic", "c11": "187 GPa", "c12": "75 GPa", "c44": "71 GPa", "orientation": ["25 degree", "0 degree", "0 degree"]}
+CUBIC = {
+    "kind": "cubic",
+    "c11": "187 GPa",
+    "c12": "75 GPa",
+    "c44": "71 GPa",
+    "orientation": ["25 degree", "0 degree", "0 degree"],
+}
 
 
 def case(changes: dict[str, Any] | None = None, **more: Any) -> cm.Case:
@@ -33,7 +40,10 @@ def case(changes: dict[str, Any] | None = None, **more: Any) -> cm.Case:
                 }
             },
             "dislocations": [{"position": [0.0, 0.0], "burgers": ["1.1 nm", "0.2 nm"], "core": "1 nm"}],
-            "boundaries": {"left": {"molar_flux": 1e-3, "displacement": {"x": 0.0}}, "right": {"displacement": {"x": "0.1 nm"}}},
+            "boundaries": {
+                "left": {"molar_flux": 1.0, "displacement": {"x": 0.0}},
+                "right": {"displacement": {"x": "0.1 nm"}},
+            },
             "time": {"end": "1 ms"},
         }
         | more
@@ -82,7 +92,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "plane stress": {"plane": "stress"},
     "fixed concentration": {"boundaries": {"left": {"concentration": 0.3}}},
     "fixed potential": {"boundaries": {"left": {"chemical_potential": "500 J/mol"}}},
-    "isotropic": {"materials.llzo.elasticity": {"kind": "isotropic", "youngs_modulus": "93 GPa", "poissons_ratio": 0.3}},
+    "isotropic": {
+        "materials.llzo.elasticity": {"kind": "isotropic", "youngs_modulus": "93 GPa", "poissons_ratio": 0.3}
+    },
 }
 
 
@@ -91,6 +103,7 @@ def test_jacobian_against_differences(variant: str) -> None:
     simulation = at_random_state(case(VARIANTS[variant]))
     sizes = simulation.solver.system.owned
     rng = np.random.default_rng(11)
+    of_allowed = []
     for k in range(len(sizes)):  # one column of blocks at a time, so that none hides behind another
         direction = np.zeros(sum(sizes))
         begin = sum(sizes[:k])
@@ -104,7 +117,9 @@ def test_jacobian_against_differences(variant: str) -> None:
         for i in range(len(sizes)):
             rows = slice(sum(sizes[:i]), sum(sizes[: i + 1]))
             allowed = 1e-6 * np.abs(exact[rows]).max() + noise[rows].max()
+            of_allowed.append(np.abs(exact[rows] - difference[rows]).max() / max(allowed, 1e-300))
             assert np.abs(exact[rows] - difference[rows]).max() <= allowed, (variant, i, k)
+    record(f"jacobian_{variant.replace(' ', '-')}", of_allowed=max(of_allowed))
 
 
 def test_blocks_are_symmetric_where_the_energy_makes_them() -> None:
@@ -145,7 +160,7 @@ CHANGES: dict[str, tuple[str, Any, str]] = {
     "reference_potential": ("materials.llzo.reference_potential", "0 J/mol", "residual"),
     "burgers": ("dislocations.0.burgers", ["1.0 nm", "0.2 nm"], "residual"),
     "core": ("dislocations.0.position", ["0.2 nm", "0 nm"], "residual"),
-    "molar_flux": ("boundaries.left.molar_flux", 2e-3, "residual"),
+    "molar_flux": ("boundaries.left.molar_flux", 2.0, "residual"),
     "displacement": ("boundaries.right.displacement.x", "0.2 nm", "residual"),
 }
 
@@ -161,9 +176,9 @@ def test_every_parameter_is_seen(name: str) -> None:
         system.jacobian()
         system.residual(system.x, system.f)
         norms = [b.norm() for row in system.blocks for b in row if b is not None]
-        numbers.append((np.array(norms), system.f.array_r.copy()))
+        numbers.append((np.array(norms), np.array([part.norm() for part in system.f.getNestSubVecs()])))
     (j0, f0), (j1, f1) = numbers
-    changed = np.abs(j1 - j0).max() / np.abs(j0).max() if where == "jacobian" else np.abs(f1 - f0).max()
+    changed = np.abs(j1 - j0).max() / np.abs(j0).max() if where == "jacobian" else np.max(np.abs(f1 - f0) / f0)
     relative = np.max(np.abs(j1 - j0) / np.maximum(j0, 1e-300))
     assert changed > 1e-6 or (where == "jacobian" and relative > 1e-6), name
 

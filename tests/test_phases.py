@@ -20,8 +20,14 @@ BASE = {
     "maximum_concentration": "40000 mol/m^3",
     "diffusivity": "1e-13 m^2/s",
 }
-SOFT = {**BASE, "elasticity": {"youngs_modulus": "0.15 GPa", "poissons_ratio": 0.4}, "maximum_concentration": "80000 mol/m^3",
-        "diffusivity": "1e-7 m^2/s", "reference_potential": "2000 J/mol", "interaction": 0.8}  # fmt: skip
+SOFT = {
+    **BASE,
+    "elasticity": {"youngs_modulus": "0.15 GPa", "poissons_ratio": 0.4},
+    "maximum_concentration": "80000 mol/m^3",
+    "diffusivity": "1e-7 m^2/s",
+    "reference_potential": "2000 J/mol",
+    "interaction": 0.8,
+}
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +45,7 @@ def bilayer(tmp_path_factory: pytest.TempPathFactory) -> Path:
         name = "hard" if model.occ.getCenterOfMass(2, surface)[1] < 10 else "soft"
         model.addPhysicalGroup(2, [surface], name=name)
     for _, curve in model.getEntities(1):
-        x, y, _ = model.occ.getCenterOfMass(1, curve)
+        _, y, _ = model.occ.getCenterOfMass(1, curve)
         if abs(y) < 1e-6 or abs(y - 20) < 1e-6:
             model.addPhysicalGroup(1, [curve], name="bottom" if y < 1 else "top")
     gmsh.option.setNumber("Mesh.MeshSizeMax", 1.0)
@@ -89,7 +95,10 @@ def test_two_phases_at_rest(bilayer: Path, mode: str) -> None:
 
 def test_lithium_crosses_with_contrasts_and_swelling(bilayer: Path) -> None:
     """Diffusivities 1 : 10^6, moduli 1000 : 1, sites 1 : 2, swelling on."""
-    swelling = {"hard": {**BASE, "partial_molar_volume": "2e-6 m^3/mol"}, "soft": {**SOFT, "partial_molar_volume": "9e-6 m^3/mol"}}
+    swelling = {
+        "hard": {**BASE, "partial_molar_volume": "2e-6 m^3/mol"},
+        "soft": {**SOFT, "partial_molar_volume": "9e-6 m^3/mol"},
+    }
     result = cm.run(case(bilayer, materials=swelling, time={"end": "0.2 ms"}))
     energy = np.array(result.history["free_energy_J_per_m"])
     assert np.abs(result.history["mass_relative_drift"]).max() < 1e-12

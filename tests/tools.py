@@ -12,6 +12,7 @@ from mpi4py import MPI
 
 import chemomech as cm
 from chemomech.defects.simplex import _RULES
+from chemomech.output.nodes import layout
 from chemomech.physics.chemomechanics import ChemoMechanics
 
 RECORDS = Path(__file__).parent.parent / "docs" / "verification"
@@ -59,6 +60,18 @@ def at_quadrature(result: cm.Result, name: str) -> np.ndarray:
     else:
         values = np.einsum("qk,ckv->cqv", points, dofs)
     return values.reshape(*weights.shape, *shape)
+
+
+def gathered(result: cm.Result, name: str) -> np.ndarray:
+    """Values at all nodes or cells in the order of the input mesh, on every rank."""
+    f = result.function(name)
+    where = layout(f.function_space)
+    numbers = np.concatenate(MPI.COMM_WORLD.allgather(where.numbers))
+    mine = f.x.array.reshape(-1, f.function_space.dofmap.bs)[: len(where.numbers)]
+    values = np.concatenate(MPI.COMM_WORLD.allgather(mine))
+    out = np.empty_like(values)
+    out[numbers] = values
+    return out.reshape(len(out), *f.function_space.value_shape)
 
 
 def physics_of(result: cm.Result) -> ChemoMechanics:

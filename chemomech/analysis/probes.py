@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from dolfinx import fem, geometry
+from dolfinx import geometry
 from mpi4py import MPI
 
 from chemomech.errors import ChemomechError
 from chemomech.meshing.body import Body
-
-Array = npt.NDArray[np.float64]
+from chemomech.typing import Array, Function
 
 
 class Probe:
@@ -54,7 +53,7 @@ class Probe:
         self._mine = np.flatnonzero(first == winner)
         self._x, self._cells = x[self._mine], cells[self._mine]
 
-    def __call__(self, function: fem.Function) -> Array:
+    def __call__(self, function: Function) -> Array:
         """Values, shape (n,) for scalars, (n, d) for vectors, (n, 3, 3) for tensors; on every rank."""
         shape = function.function_space.value_shape
         out = np.zeros((self._count, int(np.prod(shape, dtype=int))))

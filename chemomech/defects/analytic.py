@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from chemomech.defects.spreading import Array
+from chemomech.typing import Array
 
 
 @dataclass(frozen=True, slots=True)

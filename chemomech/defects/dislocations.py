@@ -11,9 +11,10 @@ import numpy.typing as npt
 
 from chemomech.case import Case, Dislocation
 from chemomech.defects.analytic import EdgeField
-from chemomech.defects.spreading import Array, slip_density
 from chemomech.defects.simplex import cell_averages
+from chemomech.defects.spreading import slip_density
 from chemomech.materials.laws import Isotropic
+from chemomech.typing import Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,7 @@ def _eigenstrain(line: Line, nu: float, plane: str, points: Array) -> Array:
     unit = Isotropic(youngs_modulus=2.0 * (1.0 + nu), poissons_ratio=nu)  # G = 1
     stress = _superpose([line], unit, plane, points, "stress")
     trace = np.trace(stress, axis1=1, axis2=2)[:, None, None]
-    return -0.5 * (stress - nu / (1.0 + nu) * trace * np.eye(3))
+    return np.asarray(-0.5 * (stress - nu / (1.0 + nu) * trace * np.eye(3)))
 
 
 def lift(lines: Sequence[Line], poissons_ratio: float, plane: str, points: npt.ArrayLike) -> Array:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from chemomech.defects.spreading import Array
+from chemomech.typing import Array
 
 # Symmetric rules in barycentric coordinates, exact to degree 5 (triangle) and 2 (tetrahedron).
 _SQRT15 = 15.0**0.5

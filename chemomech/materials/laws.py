@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, PlainSerializer, model_validator
@@ -65,13 +65,16 @@ class Cubic(Frozen):
         return self
 
 
+def _kind_of(keys: Iterable[str]) -> str:
+    """The kind of elasticity that these keys belong to."""
+    return "cubic" if {"c11", "c12", "c44", "orientation"} & set(keys) else "isotropic"
+
+
 def _with_kind(value: object) -> object:
     """Elasticity written without ``kind`` gets the kind its keys belong to."""
     if not isinstance(value, Mapping) or "kind" in value:
         return value
-    if {"c11", "c12", "c44", "orientation"} & set(value):
-        return {"kind": "cubic", **value}
-    return {"kind": "isotropic", **value}
+    return {"kind": _kind_of(value), **value}
 
 
 Elasticity = Annotated[Annotated[Isotropic | Cubic, Field(discriminator="kind")], BeforeValidator(_with_kind)]
@@ -191,8 +194,8 @@ class Material(Frozen):
             return filled
         if isinstance(written, Mapping):
             kind = written.get("kind") if written else fields["elasticity"]["kind"]
-            if kind is None:
-                kind = _with_kind(written)["kind"]  # type: ignore[index]
+            if kind is None and "kind" not in written:
+                kind = _kind_of(written)
             known = _library.elasticity(name, kind) if isinstance(kind, str) else {}
             filled["elasticity"] = {"kind": kind, **known, **written}
         return filled

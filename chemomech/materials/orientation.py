@@ -9,11 +9,9 @@ from collections.abc import Sequence
 from typing import Final, Literal, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from chemomech.materials.laws import Cubic, Isotropic, Material
-
-Array = npt.NDArray[np.float64]
+from chemomech.typing import Array
 
 VOIGT: Final = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 _ROWS: Final = tuple(i for i, _ in VOIGT)

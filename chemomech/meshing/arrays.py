@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-Ints = npt.NDArray[np.int64]
+from chemomech.typing import Array, Ints, Longs
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +25,11 @@ class MeshArrays:
         boundaries: Name of each facet tag.
     """
 
-    points: npt.NDArray[np.float64]
-    cells: Ints
-    cell_tags: npt.NDArray[np.int32]
-    facets: Ints
-    facet_tags: npt.NDArray[np.int32]
+    points: Array
+    cells: Longs
+    cell_tags: Ints
+    facets: Longs
+    facet_tags: Ints
     phases: dict[str, int] = field(default_factory=dict)
     boundaries: dict[str, int] = field(default_factory=dict)
 
@@ -64,7 +64,7 @@ class MeshArrays:
         )
 
 
-def measures(points: npt.NDArray[np.float64], cells: Ints) -> npt.NDArray[np.float64]:
+def measures(points: Array, cells: Longs) -> Array:
     """Signed areas or volumes of simplices, m^2 or m^3, shape (m,)."""
     x = points[cells]
     edges = x[:, 1:] - x[:, :1]

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import basix.ufl
+import numpy as np
 import ufl
 from dolfinx import io, mesh
 from mpi4py import MPI
 
 from chemomech.meshing.arrays import MeshArrays
+from chemomech.typing import Array, Ints, Mesh, MeshTags
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +28,10 @@ class Body:
         boundaries: Boundary name -> facet tag.
     """
 
-    mesh: mesh.Mesh
+    mesh: Mesh
     length: float
-    cell_tags: mesh.MeshTags
-    facet_tags: mesh.MeshTags
+    cell_tags: MeshTags
+    facet_tags: MeshTags
     phases: dict[str, int]
     boundaries: dict[str, int]
 
@@ -39,17 +40,17 @@ class Body:
         """2 or 3."""
         return int(self.mesh.topology.dim)
 
-    def facets(self, name: str) -> npt.NDArray[np.int32]:
+    def facets(self, name: str) -> Ints:
         """Local facets of a named boundary; ``outer`` is the whole exterior."""
         if name == "outer":
             return np.asarray(mesh.exterior_facet_indices(self.mesh.topology), dtype=np.int32)
         return np.asarray(self.facet_tags.find(self.boundaries[name]), dtype=np.int32)
 
-    def points(self) -> npt.NDArray[np.float64]:
+    def points(self) -> Array:
         """Coordinates of the local nodes, m, shape (n, 3)."""
         return np.asarray(self.mesh.geometry.x * self.length)
 
-    def cell_vertices(self) -> npt.NDArray[np.float64]:
+    def cell_vertices(self) -> Array:
         """Corners of the local cells, ghosts included, m, shape (cells, corners, 3)."""
         return np.asarray(self.points()[self.mesh.geometry.dofmaps[0]])
 
@@ -72,10 +73,11 @@ def distribute(arrays: MeshArrays | None, length: float, comm: MPI.Comm) -> Body
     else:
         x, cells = np.zeros((0, dimension)), np.zeros((0, dimension + 1), dtype=np.int64)
         facets, facet_values = np.zeros((0, dimension), dtype=np.int64), np.zeros(0, dtype=np.int32)
+    partition: Any = mesh.create_cell_partitioner  # has one argument less in DOLFINx 0.10
     try:
-        partitioner = mesh.create_cell_partitioner(mesh.GhostMode.shared_facet, 2)
-    except TypeError:  # dolfinx 0.10
-        partitioner = mesh.create_cell_partitioner(mesh.GhostMode.shared_facet)
+        partitioner = partition(mesh.GhostMode.shared_facet, 2)
+    except TypeError:
+        partitioner = partition(mesh.GhostMode.shared_facet)
     msh = mesh.create_mesh(comm, cells, domain, np.ascontiguousarray(x), partitioner)
     tdim = dimension
     for d in (tdim - 1, 0):

@@ -8,12 +8,12 @@ from itertools import permutations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from chemomech.case import Box, Case, MeshFile, Rectangle
 from chemomech.defects.dislocations import Line, lines
 from chemomech.errors import CaseError
-from chemomech.meshing.arrays import Ints, MeshArrays, measures
+from chemomech.meshing.arrays import MeshArrays, measures
+from chemomech.typing import Array, Longs
 
 RECTANGLE_NAMES = ("left", "right", "bottom", "top")
 BOX_NAMES = ("left", "right", "bottom", "top", "back", "front")
@@ -45,7 +45,8 @@ def _phase(case_material: str) -> dict[str, int]:
 def _structured(domain: Rectangle | Box, size: float) -> MeshArrays:
     """Equal right-angled cells: squares halved in turn along either diagonal, or cubes cut in six."""
     divisions = [max(1, round(length / size)) for length in domain.size]
-    axes = [c - 0.5 * s + s * np.arange(n + 1) / n for c, s, n in zip(domain.center, domain.size, divisions, strict=True)]
+    spans = zip(domain.center, domain.size, divisions, strict=True)
+    axes = [c - 0.5 * s + s * np.arange(n + 1) / n for c, s, n in spans]
     grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes))
     points = np.zeros((len(grid), 3))
     points[:, : grid.shape[1]] = grid
@@ -69,7 +70,7 @@ def _structured(domain: Rectangle | Box, size: float) -> MeshArrays:
     return _with_sides(domain, points, cells)
 
 
-def _with_sides(domain: Rectangle | Box, points: npt.NDArray[np.float64], cells: Ints) -> MeshArrays:
+def _with_sides(domain: Rectangle | Box, points: Array, cells: Longs) -> MeshArrays:
     """Tag the exterior facets by the side they lie on, and orient cells positively."""
     negative = measures(points, cells) < 0.0
     cells[negative] = cells[negative][:, [1, 0, *range(2, cells.shape[1])]]
@@ -91,7 +92,7 @@ def _with_sides(domain: Rectangle | Box, points: npt.NDArray[np.float64], cells:
     )
 
 
-def _exterior(cells: Ints) -> Ints:
+def _exterior(cells: Longs) -> Longs:
     """Facets that belong to one cell only, shape (f, corners)."""
     k = cells.shape[1]
     facets = np.concatenate([np.delete(cells, i, axis=1) for i in range(k)])
@@ -105,7 +106,7 @@ def _gmsh(name: str) -> Iterator[Any]:
 
     gmsh.initialize(interruptible=False)
     try:
-        gmsh.option.setNumber("General.Verbosity", 1)
+        gmsh.option.setNumber("General.Terminal", 0)  # its errors are raised
         gmsh.option.setNumber("General.NumThreads", 1)  # the same mesh every time
         gmsh.model.add(name)
         yield gmsh
@@ -124,7 +125,7 @@ def _graded(case: Case, domain: Rectangle | Box, size: float) -> MeshArrays:
             model.occ.addRectangle(*corner, 0.0, *extent)
         else:
             model.occ.addBox(*corner, *extent)
-        fields = _core_fields(case, model, size, unit)
+        fields = _core_fields(case, domain, model, size, unit)
         model.occ.synchronize()
         for option in ("ExtendFromBoundary", "FromPoints", "FromCurvature"):
             gmsh.option.setNumber("Mesh.MeshSize" + option, 0)
@@ -140,10 +141,10 @@ def _graded(case: Case, domain: Rectangle | Box, size: float) -> MeshArrays:
     return _with_sides(domain, points * unit, cells)
 
 
-def _core_fields(case: Case, model: Any, size: float, unit: float) -> list[int]:
+def _core_fields(case: Case, domain: Rectangle | Box, model: Any, size: float, unit: float) -> list[int]:
     """Size fields that grow linearly away from the dislocation lines."""
-    dimension = len(case.domain.size)  # type: ignore[union-attr]
-    reach = 2.0 * float(np.linalg.norm(case.domain.size))  # type: ignore[union-attr]
+    dimension = len(domain.size)
+    reach = 2.0 * float(np.linalg.norm(domain.size))
     by_size: dict[tuple[float, float], tuple[list[int], list[int]]] = {}
     for dislocation, line in zip(case.dislocations, lines(case), strict=True):
         fine = case.resolved_mesh.core_size or dislocation.core
@@ -171,7 +172,7 @@ def _core_fields(case: Case, model: Any, size: float, unit: float) -> list[int]:
         for key, value in settings.items():
             model.mesh.field.setNumber(threshold, key, value)
         fields.append(threshold)
-    for dislocation, line in zip(case.dislocations, lines(case), strict=True):
+    for line in lines(case):
         if line.slip and dimension == 2:
             fields.append(_slipped_plane(model, line, reach, unit, size, case.mesh.growth))
     return fields
@@ -197,7 +198,7 @@ def _slipped_plane(model: Any, line: Line, reach: float, unit: float, size: floa
     return int(threshold)
 
 
-def _simplices(model: Any, dimension: int) -> tuple[npt.NDArray[np.float64], Ints]:
+def _simplices(model: Any, dimension: int) -> tuple[Array, Longs]:
     """Nodes and top-dimensional simplices of a gmsh model, renumbered from zero."""
     tags, coordinates, _ = model.mesh.getNodes()
     kind = 2 if dimension == 2 else 4

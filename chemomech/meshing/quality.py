@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-import numpy.typing as npt
 
 from chemomech.meshing.arrays import MeshArrays, measures
-
-Array = npt.NDArray[np.float64]
+from chemomech.typing import Array
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,6 @@ from typing import Any
 
 import h5py
 import numpy as np
-from dolfinx import fem
 from mpi4py import MPI
 from numpy.typing import NDArray
 
@@ -27,6 +26,7 @@ from chemomech.errors import OutputError
 from chemomech.output.folder import write_atomic, writing
 from chemomech.output.nodes import Layout
 from chemomech.parallel import gather_rows, on_rank_zero, scatter_rows
+from chemomech.typing import Array, Function, Longs
 
 _LOG = logging.getLogger(__name__)
 _FORMAT = 1
@@ -42,12 +42,12 @@ class Nodal:
         size: Number of entries of the whole array; those nobody owns are remembered as missing.
     """
 
-    index: NDArray[np.int64]
-    values: NDArray[np.float64]
+    index: Longs
+    values: Array
     size: int
 
     @classmethod
-    def of(cls, function: fem.Function[np.float64], where: Layout, size: int) -> Nodal:
+    def of(cls, function: Function, where: Layout, size: int) -> Nodal:
         """The owned values of a function of the space that ``where`` describes (see `nodes.layout`)."""
         index = where.numbers
         return cls(index, function.x.array.reshape(-1, where.space.dofmap.bs)[: index.size].copy(), size)
@@ -71,7 +71,7 @@ class Checkpoint:
     names: tuple[str, ...]
     comm: MPI.Comm = field(repr=False)
 
-    def values(self, name: str, index: NDArray[np.int64]) -> NDArray[np.float64]:
+    def values(self, name: str, index: Longs) -> Array:
         """Values of the array ``name`` at the input numbers ``index``, which each rank chooses. Collective.
 
         Returns:
@@ -86,7 +86,7 @@ class Checkpoint:
         wanted = np.ascontiguousarray(index, dtype=np.int64)
         everything = gather_rows(self.comm, wanted)
         counts = self.comm.gather(wanted.size, root=0)
-        rows: NDArray[np.float64] | None = None
+        rows: Array | None = None
 
         def read() -> int:
             nonlocal rows
@@ -106,7 +106,7 @@ class Checkpoint:
         scatter_rows(self.comm, rows, counts, mine)
         return mine
 
-    def restore(self, name: str, function: fem.Function[np.float64], where: Layout) -> None:
+    def restore(self, name: str, function: Function, where: Layout) -> None:
         """Set a function of the space that ``where`` describes, ghosts included. Collective; raises as `values`."""
         mine = self.values(name, where.numbers)
         function.x.array[: mine.size] = mine.ravel()

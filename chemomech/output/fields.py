@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
-import dolfinx
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,6 +22,7 @@ from chemomech.output.folder import write_atomic, writing
 from chemomech.output.nodes import Layout, layout, owned_cells
 from chemomech.output.protocol import Snapshot
 from chemomech.parallel import on_rank_zero, together
+from chemomech.typing import Array, Longs, Mesh
 
 _LOG = logging.getLogger(__name__)
 _VTK_CELL = {2: 5, 3: 10}  # triangle, tetrahedron
@@ -112,8 +112,8 @@ class FieldSeries:
         comm = snapshot.comm
         if self._grid is None:
             self._grid = _Grid.of(snapshot.mesh, snapshot.length)
-        points: dict[str, NDArray[np.float64]] = {}
-        cells: dict[str, NDArray[np.float64]] = {}
+        points: dict[str, Array] = {}
+        cells: dict[str, Array] = {}
         for name in snapshot.field_names:
             function = snapshot.function(name)
             if name not in self._layouts:
@@ -152,18 +152,18 @@ class FieldSeries:
 class _Grid:
     """The owned cells of a rank: ``nodes`` picks the local nodes they use, ``cells`` counts among those."""
 
-    nodes: NDArray[np.int64]
-    points: NDArray[np.float64]
-    cells: NDArray[np.int64]
+    nodes: Longs
+    points: Array
+    cells: Longs
 
     @classmethod
-    def of(cls, mesh: dolfinx.mesh.Mesh[np.float64], length: float) -> _Grid:
+    def of(cls, mesh: Mesh, length: float) -> _Grid:
         nodes, local = np.unique(owned_cells(mesh), return_inverse=True)
         cells = local.reshape(-1, mesh.topology.dim + 1).astype(np.int64)
         return cls(nodes.astype(np.int64), mesh.geometry.x[nodes] * length, cells)
 
 
-_Data = dict[str, NDArray[np.float64]]
+_Data = dict[str, Array]
 
 
 def _piece(grid: _Grid, points: _Data, cells: _Data) -> bytes:

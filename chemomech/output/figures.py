@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from chemomech.case import Dislocation
 from chemomech.output.folder import write_atomic
@@ -18,6 +17,7 @@ from chemomech.output.plane import Plane, gather_body, plane_of
 from chemomech.output.progress import duration
 from chemomech.output.protocol import Snapshot
 from chemomech.parallel import on_rank_zero
+from chemomech.typing import Array, Longs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -216,9 +216,7 @@ def _stress(ax: Axes, plane: Plane, view: Box, long: bool) -> None:
     _paint(ax, plane, plane.stress / scale, "RdBu_r", (-limit, limit), f"hydrostatic stress ({unit})" if long else unit)
 
 
-def _paint(
-    ax: Axes, plane: Plane, values: NDArray[np.float64], cmap: str, limits: tuple[float, float], label: str
-) -> None:
+def _paint(ax: Axes, plane: Plane, values: Array, cmap: str, limits: tuple[float, float], label: str) -> None:
     """Colours, interpolated between the nodes, and a colour bar as high as the panel."""
     from matplotlib.tri import Triangulation
 
@@ -269,7 +267,7 @@ def _mark(ax: Axes, plane: Plane, view: Box) -> None:
         _tee(ax, core.position, core.up, 0.032 * extent / max(1.0, (len(plane.cores) / 8) ** 0.5))
 
 
-def _tee(ax: Axes, position: NDArray[np.float64], up: NDArray[np.float64], size: float) -> None:
+def _tee(ax: Axes, position: Array, up: Array, size: float) -> None:
     """The symbol ⊥: a bar along the slip plane, a stem along the extra half plane."""
     from matplotlib.patheffects import Normal, Stroke
 
@@ -288,7 +286,7 @@ def _outline(ax: Axes, view: Box) -> None:
     ax.add_patch(Rectangle(corner, width, height, fill=False, edgecolor=_INK, lw=1.0, ls=(0, (3, 2))))
 
 
-def _box(points: NDArray[np.float64]) -> Box:
+def _box(points: Array) -> Box:
     low, high = points.min(axis=0), points.max(axis=0)
     return float(low[0]), float(high[0]), float(low[1]), float(high[1])
 
@@ -318,7 +316,7 @@ def _close_up(plane: Plane, whole: Box, window: float | None) -> Box | None:
     return box if small else None
 
 
-def _inside(plane: Plane, view: Box) -> NDArray[np.int64]:
+def _inside(plane: Plane, view: Box) -> Longs:
     """Nodes of the triangles that reach into the view."""
     corners = plane.points[plane.triangles]
     low, high = corners.min(axis=1), corners.max(axis=1)

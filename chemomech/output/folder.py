@@ -40,10 +40,12 @@ class RunFolder:
     Attributes:
         path: The folder itself.
         resumed: The folder holds a run that is to be continued.
+        made: Folders that were made for it, innermost first.
     """
 
     path: Path
     resumed: bool = False
+    made: tuple[Path, ...] = ()
 
     @property
     def case(self) -> Path:
@@ -106,7 +108,7 @@ def prepare(out: Path, *, resume: bool, overwrite: bool, comm: MPI.Comm) -> RunF
                     f"{out} already holds a run. Give --resume to continue it, --overwrite to replace it, "
                     "or another folder with --out."
                 )
-            _try_writing(folder.path)
+            made = _try_writing(folder.path)
             _remove_parts(folder.path)
             if held and overwrite:
                 _remove_run(folder.path)
@@ -119,7 +121,7 @@ def prepare(out: Path, *, resume: bool, overwrite: bool, comm: MPI.Comm) -> RunF
                 f"can't be used as output folder: {reason}{place}",
                 "a folder on a disk with free space in which you may create files",
             ) from error
-        return RunFolder(folder.path, resumed=held and resume)
+        return RunFolder(folder.path, held and resume, made)
 
     return on_rank_zero(comm, work)
 
@@ -149,8 +151,15 @@ def holds_run(folder: RunFolder) -> bool:
     return folder.case.exists() or folder.summary.exists() or any(folder.checkpoint.glob("step-*.json"))
 
 
-def _try_writing(path: Path) -> None:
-    """Make ``path`` and write a byte into it; leaves nothing behind where that fails."""
+def withdraw(folder: RunFolder) -> None:
+    """Remove the folders that ``prepare`` made, as far as they are empty. Not collective: rank 0 calls this."""
+    with contextlib.suppress(OSError):
+        for made in folder.made:
+            made.rmdir()
+
+
+def _try_writing(path: Path) -> tuple[Path, ...]:
+    """Make ``path`` and write a byte into it; leaves nothing behind where that fails. Returns the folders made."""
     missing = [p for p in (path, *path.parents) if not p.exists()]
     probe = path / f".probe-{os.getpid()}{_PART}"
     try:
@@ -164,6 +173,7 @@ def _try_writing(path: Path) -> None:
             with contextlib.suppress(OSError):
                 made.rmdir()
         raise
+    return tuple(missing)
 
 
 def _remove_run(path: Path, keep: tuple[Path, ...] = ()) -> None:

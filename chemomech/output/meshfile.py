@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from chemomech.errors import CaseError
 from chemomech.meshing.arrays import MeshArrays, measures
 from chemomech.output.folder import write_atomic, writing
+from chemomech.typing import Array
 
 FORMATS = {".msh": "gmsh22", ".vtu": "vtu"}
 
@@ -89,7 +89,7 @@ def draw_mesh(mesh: MeshArrays, path: Path, title: str = "") -> None:
     write_atomic(path, image.getvalue())
 
 
-def _finest(mesh: MeshArrays) -> NDArray[np.float64]:
+def _finest(mesh: MeshArrays) -> Array:
     """Middle of the smallest cell and half the width of a view of what is around it, m, shape (3,)."""
     sizes = np.abs(measures(mesh.points, mesh.cells))
     cell = mesh.points[mesh.cells[int(np.argmin(sizes))]]

@@ -9,10 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import dolfinx
 import numpy as np
-from dolfinx import fem
-from numpy.typing import NDArray
+
+from chemomech.typing import Array, Function, FunctionSpace, Ints, Longs, Mesh
 
 
 @dataclass(frozen=True)
@@ -26,13 +25,13 @@ class Layout:
         shape: Shape of one value: (), (d,) or (3, 3).
     """
 
-    space: fem.FunctionSpace[np.float64]
+    space: FunctionSpace
     place: Literal["nodes", "cells"]
-    dofs: NDArray[np.int32]
+    dofs: Ints
     shape: tuple[int, ...]
 
     @property
-    def numbers(self) -> NDArray[np.int64]:
+    def numbers(self) -> Longs:
         """Input number of the node or cell of each *owned* degree of freedom (block)."""
         mesh, dofmap = self.space.mesh, self.space.dofmap
         source = mesh.geometry.input_global_indices if self.place == "nodes" else mesh.topology.original_cell_index
@@ -40,13 +39,13 @@ class Layout:
         by_dof[self.dofs] = source[: self.dofs.size]
         return by_dof[: dofmap.index_map.size_local]
 
-    def values(self, function: fem.Function[np.float64]) -> NDArray[np.float64]:
+    def values(self, function: Function) -> Array:
         """Values at each local node or cell, ghosts included; shape (n, k), k numbers per value."""
         blocks = function.x.array.reshape(-1, self.space.dofmap.bs)
         return np.asarray(blocks[self.dofs], dtype=np.float64)
 
 
-def layout(space: fem.FunctionSpace[np.float64]) -> Layout:
+def layout(space: FunctionSpace) -> Layout:
     """Find out how ``space`` stores its values.
 
     Raises:
@@ -69,11 +68,11 @@ def layout(space: fem.FunctionSpace[np.float64]) -> Layout:
     return Layout(space, "nodes", dofs, shape)
 
 
-def owned_cells(mesh: dolfinx.mesh.Mesh[np.float64]) -> NDArray[np.int32]:
+def owned_cells(mesh: Mesh) -> Ints:
     """Local nodes of each owned cell, shape (cells, dim + 1)."""
     return _cell_nodes(mesh)[: mesh.topology.index_map(mesh.topology.dim).size_local]
 
 
-def _cell_nodes(mesh: dolfinx.mesh.Mesh[np.float64]) -> NDArray[np.int32]:
+def _cell_nodes(mesh: Mesh) -> Ints:
     maps: Any = mesh.geometry.dofmaps  # a method in DOLFINx 0.10, a list from 0.11 on
     return np.asarray(maps(0) if callable(maps) else maps[0])

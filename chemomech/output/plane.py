@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from chemomech.case import Dislocation
 from chemomech.output.nodes import layout, owned_cells
 from chemomech.output.protocol import Snapshot
 from chemomech.parallel import gather_rows
-
-Array = NDArray[np.float64]
+from chemomech.typing import Array, Longs
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,7 @@ class Body:
     """
 
     points: Array
-    cells: NDArray[np.int64]
+    cells: Longs
     concentration: Array
     stress: Array
 
@@ -62,7 +60,7 @@ class Plane:
     """
 
     points: Array
-    triangles: NDArray[np.int64]
+    triangles: Longs
     concentration: Array
     stress: Array
     cores: tuple[Core, ...] = ()
@@ -99,7 +97,7 @@ def gather_body(snapshot: Snapshot) -> Body:
     return Body(points, corners, fields[0], fields[1])
 
 
-def nodal_average(points: Array, cells: NDArray[np.int64], values: Array) -> Array:
+def nodal_average(points: Array, cells: Longs, values: Array) -> Array:
     """Mean of the values of the cells around each node, weighted by their volume; shape (nodes,)."""
     edges = points[cells[:, 1:]] - points[cells[:, :1]]
     if edges.shape[1] == 2:
@@ -163,7 +161,7 @@ def _core(dislocation: Dislocation, frame: Array, origin: Array) -> Core:
     return Core(frame @ (position - origin), _unit(up), dislocation.core)
 
 
-def _cut(body: Body, origin: Array, normal: Array) -> tuple[Array, NDArray[np.int64], tuple[Array, Array]]:
+def _cut(body: Body, origin: Array, normal: Array) -> tuple[Array, Longs, tuple[Array, Array]]:
     """Cut tetrahedra with a plane: each gives one triangle, or a quadrilateral split in two.
 
     Returns:
@@ -174,7 +172,7 @@ def _cut(body: Body, origin: Array, normal: Array) -> tuple[Array, NDArray[np.in
     height = np.where(np.abs(height) < 1e-9, 1e-9, height)  # no node lies in the plane itself
     above = height[body.cells] > 0
     count = above.sum(axis=1)
-    edges: list[NDArray[np.int64]] = []
+    edges: list[Longs] = []
     for many, pattern in ((1, ((0, 1), (0, 2), (0, 3))), (3, ((3, 0), (3, 1), (3, 2)))):
         cells, flags = body.cells[count == many], above[count == many]
         cells = np.take_along_axis(cells, np.argsort(~flags, axis=1, kind="stable"), axis=1)

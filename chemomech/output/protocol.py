@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
-import dolfinx
-import numpy as np
-from dolfinx import fem
 from mpi4py import MPI
+
+from chemomech.typing import Function, Mesh
 
 
 class Snapshot(Protocol):
@@ -19,7 +18,7 @@ class Snapshot(Protocol):
         ...
 
     @property
-    def mesh(self) -> dolfinx.mesh.Mesh[np.float64]:
+    def mesh(self) -> Mesh:
         """Triangles or tetrahedra with straight edges, coordinates in internal units."""
         ...
 
@@ -48,7 +47,7 @@ class Snapshot(Protocol):
         """Names that `function` accepts, all of which go into the field files."""
         ...
 
-    def function(self, name: str) -> fem.Function[np.float64]:
+    def function(self, name: str) -> Function:
         """The field ``name`` in SI units, up to date on ghosts too.
 
         Continuous linear, or constant per cell; a scalar, a vector or a (3, 3) tensor. Each name always

@@ -18,9 +18,8 @@ from typing import Any
 
 import basix.ufl
 import numpy as np
-import numpy.typing as npt
 import ufl
-from dolfinx import default_scalar_type, fem, la, mesh
+from dolfinx import fem, la, mesh
 
 from chemomech.case import Case
 from chemomech.defects.dislocations import cell_eigenstrain, lift, lines
@@ -33,8 +32,7 @@ from chemomech.physics.constraints import Constraints, constrain, node_map
 from chemomech.physics.energies import PhaseLaw
 from chemomech.physics.equations import Equations, Form, Unknown, differentiate
 from chemomech.physics.scales import Scales
-
-Array = npt.NDArray[np.float64]
+from chemomech.typing import Array, Constant, DirichletBC, Function, Ints, Mesh
 
 
 def scales_of(case: Case, length: float) -> Scales:
@@ -79,9 +77,9 @@ class ChemoMechanics:
         element = basix.ufl.element("P", msh.basix_cell(), 1)
         self.space_u = fem.functionspace(msh, ("P", 1, (d,)))
         self.space_mu = fem.functionspace(msh, element)
-        self.submeshes: dict[str, mesh.Mesh] = {}
+        self.submeshes: dict[str, Mesh] = {}
         self.entity_maps: list[Any] = []
-        self.vertices: dict[str, npt.NDArray[np.int32]] = {}
+        self.vertices: dict[str, Ints] = {}
         spaces_c = {}
         for phase in self.phases:
             if single:
@@ -96,11 +94,11 @@ class ChemoMechanics:
         if single:
             spaces_c[self.phases[0]] = self.space_mu.clone()
 
-        self.u = fem.Function(self.space_u, name="displacement")
+        self.u: Function = fem.Function(self.space_u, name="displacement")
         names = {p: "concentration" if single else f"concentration_{p}" for p in self.phases}
-        self.c = {p: fem.Function(spaces_c[p], name=names[p]) for p in self.phases}
-        self.c_star = {p: fem.Function(spaces_c[p]) for p in self.phases}
-        self.step = fem.Constant(msh, default_scalar_type(1.0))
+        self.c: dict[str, Function] = {p: fem.Function(spaces_c[p], name=names[p]) for p in self.phases}
+        self.c_star: dict[str, Function] = {p: fem.Function(spaces_c[p]) for p in self.phases}
+        self.step: Constant = fem.Constant(msh, 1.0)
 
         # One number for mu in a closed body at rest, a given one in an open body, a field otherwise.
         self.closed_equilibrium = self.open_equilibrium = False
@@ -108,15 +106,16 @@ class ChemoMechanics:
             reservoir = case.equilibrium
             self.open_equilibrium = (reservoir.chemical_potential, reservoir.concentration) != (None, None)
             self.closed_equilibrium = not self.open_equilibrium
+        self.mu: Function
         if self.closed_equilibrium:
             self.space_lambda = fem.functionspace(msh, basix.ufl.real_element(msh.basix_cell(), ()))
             self.mu = fem.Function(self.space_lambda, name="chemical_potential")
         else:
             self.mu = fem.Function(self.space_mu, name="chemical_potential")
 
-        self.stiffness = fem.Function(fem.functionspace(msh, ("DG", 0, (6, 6))))
-        self.eigenstrain = fem.Function(fem.functionspace(msh, ("DG", 0, (3, 3))))
-        self.lift = fem.Function(self.space_u)
+        self.stiffness: Function = fem.Function(fem.functionspace(msh, ("DG", 0, (6, 6))))
+        self.eigenstrain: Function = fem.Function(fem.functionspace(msh, ("DG", 0, (3, 3))))
+        self.lift: Function = fem.Function(self.space_u)
         self._fill_cells()
         self.laws = {p: self._law(p) for p in self.phases}
 
@@ -157,8 +156,8 @@ class ChemoMechanics:
         full = stiffness(material.elasticity) / s.stress
         e6 = self._expansion_vector(phase)
 
-        def number(value: float | Array) -> fem.Constant:
-            return fem.Constant(msh, np.asarray(value, dtype=default_scalar_type))
+        def number(value: float | Array) -> Constant:
+            return fem.Constant(msh, np.asarray(value, dtype=float))
 
         return PhaseLaw(
             sites=number(sites),
@@ -195,9 +194,7 @@ class ChemoMechanics:
         for p in self.phases:
             c, law = self.c[p], self.laws[p]
             form += energies.chemical_energy(c, law) * self.corner(p)
-            elastic = energies.elastic_energy(
-                energies.elastic_strain(self.u, c, law, self.eigenstrain), self.stiffness
-            )
+            elastic = energies.elastic_energy(energies.elastic_strain(self.u, c, law, self.eigenstrain), self.stiffness)
             form += elastic * self.inner(p)
             if law.has_gradient_energy:
                 form += energies.gradient_energy(c, law) * self.inner(p)
@@ -210,9 +207,7 @@ class ChemoMechanics:
         unknowns = [Unknown("displacement", self.u, size=self._displacement_size())]
         for p in self.phases:
             r = ufl.TestFunction(self.c[p].function_space)
-            residuals.append(
-                ufl.derivative(psi, self.c[p], r) - self.laws[p].sites * self.mu * r * self.corner(p)
-            )
+            residuals.append(ufl.derivative(psi, self.c[p], r) - self.laws[p].sites * self.mu * r * self.corner(p))
             unknowns.append(Unknown(self.c[p].name, self.c[p], bounds=(0.0, 1.0)))
         if not self.open_equilibrium:
             residuals.append(self.balance())
@@ -221,7 +216,7 @@ class ChemoMechanics:
         jacobian, constant = differentiate(residuals, unknowns, (self.step, *self.c_star.values()))
         loads: list[Array | None] = [None] * len(unknowns)
         loads[0] = self.constraints.load
-        dirichlet: list[tuple[fem.DirichletBC, ...]] = [()] * len(unknowns)
+        dirichlet: list[tuple[DirichletBC, ...]] = [()] * len(unknowns)
         dirichlet[0] = self.constraints.displacement
         if not self.open_equilibrium:
             dirichlet[-1] = self.constraints.potential
@@ -290,13 +285,16 @@ class ChemoMechanics:
     def initial_concentration(self) -> dict[str, Array]:
         """Nodal values of c at t = 0, per phase."""
         given = self.case.initial.concentration
-        out = {}
+        out: dict[str, Array] = {}
         for p in self.phases:
             value = given.get(p) if isinstance(given, dict) else given
             if value is None:
                 value = self.materials[p].reference_concentration
             x = self.c[p].function_space.tabulate_dof_coordinates() * self.scales.length
-            out[p] = np.asarray(evaluate(value, x.T), dtype=float) if isinstance(value, str) else np.full(len(x), float(value))
+            if isinstance(value, str):
+                out[p] = np.asarray(evaluate(value, x.T), dtype=float)
+            else:
+                out[p] = np.full(len(x), float(value))
         return out
 
     def reservoir_potential(self) -> float:

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 import scipy.linalg
 import ufl
-from dolfinx import default_scalar_type, fem, la, mesh
+from dolfinx import fem, la, mesh
 from mpi4py import MPI
 
 from chemomech.case import Boundary, Case
@@ -20,9 +19,7 @@ from chemomech.materials.laws import Isotropic
 from chemomech.meshing.body import Body
 from chemomech.physics.equations import Replacement
 from chemomech.physics.scales import Scales
-
-Array = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int32]
+from chemomech.typing import Array, Constant, DirichletBC, Flags, Function, Ints
 
 AXES = {"x": 0, "y": 1, "z": 2}
 
@@ -56,11 +53,11 @@ class Constraints:
         free_motions: Number of rigid motions nothing fixes.
     """
 
-    displacement: tuple[fem.DirichletBC, ...]
-    potential: tuple[fem.DirichletBC, ...]
+    displacement: tuple[DirichletBC, ...]
+    potential: tuple[DirichletBC, ...]
     replacements: tuple[Replacement, ...]
     load: Array | None
-    influx: tuple[tuple[Any, fem.Constant], ...]
+    influx: tuple[tuple[Any, Constant], ...]
     supply: Ints
     free_motions: int
 
@@ -103,12 +100,12 @@ def surfaces(body: Body, names: Iterable[str]) -> dict[str, Any]:
     return {name: ds(number, degree=4) for number, name in numbered.items()}
 
 
-def _displacements(fields: Fields) -> tuple[list[fem.DirichletBC], npt.NDArray[np.bool_]]:
+def _displacements(fields: Fields) -> tuple[list[DirichletBC], Flags]:
     """Conditions on components, and which owned dofs they hold."""
     case, body, space = fields.case, fields.body, fields.space_u
     fdim, d = body.dimension - 1, body.dimension
     held = np.zeros(space.dofmap.index_map.size_local * d, dtype=bool)
-    out = []
+    out: list[DirichletBC] = []
     for name, boundary in case.boundaries.items():
         fixed = _fixed_components(boundary, body, name)
         for axis, value in fixed.items():
@@ -154,16 +151,15 @@ def _tractions(fields: Fields) -> Array | None:
     """int t . v ds for all tractions, on the owned dofs."""
     case, body, s = fields.case, fields.body, fields.scales
     v = ufl.TestFunction(fields.space_u)
-    loaded = {name: b for name, b in case.boundaries.items() if b.traction is not None}
+    loaded = {name: b.traction for name, b in case.boundaries.items() if b.traction is not None}
     measures = surfaces(body, loaded)
     form = None
-    for name, boundary in loaded.items():
-        if isinstance(boundary.traction, str):
+    for name, traction in loaded.items():
+        if isinstance(traction, str):
             sigma = _dislocation_stress(fields, name)
             t = ufl.dot(sigma, ufl.FacetNormal(body.mesh))
         else:
-            values = np.asarray(boundary.traction[: body.dimension], dtype=default_scalar_type) / s.stress
-            t = fem.Constant(body.mesh, values)
+            t = fem.Constant(body.mesh, np.asarray(traction[: body.dimension], dtype=float) / s.stress)
         part = ufl.inner(t, v) * measures[name]
         form = part if form is None else form + part
     if form is None:
@@ -174,7 +170,7 @@ def _tractions(fields: Fields) -> Array | None:
     return np.array(vector.array[:owned])
 
 
-def _dislocation_stress(fields: Fields, name: str) -> fem.Function:
+def _dislocation_stress(fields: Fields, name: str) -> Function:
     """Infinite-medium stress of all dislocations near a boundary, in-plane components."""
     case, body = fields.case, fields.body
     d = body.dimension
@@ -183,7 +179,7 @@ def _dislocation_stress(fields: Fields, name: str) -> fem.Function:
     if not isinstance(elasticity, Isotropic):
         raise CaseError(f"boundaries.{name}.traction", "dislocations", "needs isotropic elasticity", "numbers in Pa")
     space = fem.functionspace(body.mesh, ("P", 2, (d, d)))
-    sigma = fem.Function(space)
+    sigma: Function = fem.Function(space)
     all_lines = lines(case)
 
     def exact(x: Array) -> Array:
@@ -211,7 +207,7 @@ def rigid_motions(space_u: Any) -> Array:
     return modes.reshape(n * d, -1)
 
 
-def free_motions(fields: Fields, held: npt.NDArray[np.bool_]) -> Array:
+def free_motions(fields: Fields, held: Flags) -> Array:
     """Orthonormal rigid motions that the held dofs allow, on the owned dofs, shape (dofs, k)."""
     comm = fields.body.mesh.comm
     modes = rigid_motions(fields.space_u)
@@ -227,7 +223,7 @@ def free_motions(fields: Fields, held: npt.NDArray[np.bool_]) -> Array:
 def _balanced(fields: Fields, load: Array, motions: Array) -> Array:
     """A load without resultant on the free motions."""
     comm = fields.body.mesh.comm
-    resultant = comm.allreduce(motions.T @ load)
+    resultant: Array = comm.allreduce(motions.T @ load)
     size = np.sqrt(comm.allreduce(float(load @ load)))
     if size > 0.0 and np.linalg.norm(resultant) > 0.05 * size:
         names = [n for n, b in fields.case.boundaries.items() if b.traction is not None]
@@ -239,7 +235,7 @@ def _balanced(fields: Fields, load: Array, motions: Array) -> Array:
     return load - motions @ resultant
 
 
-def _pins(fields: Fields, motions: Array) -> list[fem.DirichletBC]:
+def _pins(fields: Fields, motions: Array) -> list[DirichletBC]:
     """Hold as many dofs as there are free motions; with balanced loads they carry no force.
 
     Candidates are the nodes furthest out along each axis; those that hold best are taken, the same on any
@@ -258,6 +254,7 @@ def _pins(fields: Fields, motions: Array) -> list[fem.DirichletBC]:
         rows = motions[k * d : k * d + d] if comm.rank == owner else None
         candidates.append((owner, k, comm.bcast(rows, root=owner)))
     matrix = np.concatenate([rows for _, _, rows in candidates])
+    matrix *= 1.0 - 0.01 * np.arange(len(matrix))[:, None]  # of equals the first is taken, whatever the rounding
     _, _, order = scipy.linalg.qr(matrix.T, pivoting=True)
     mark = fem.Function(space)
     for row in order[: motions.shape[1]]:
@@ -266,19 +263,19 @@ def _pins(fields: Fields, motions: Array) -> list[fem.DirichletBC]:
             mark.x.array[k * d + int(row % d)] = 1.0
     mark.x.scatter_forward()  # ranks that hold a pinned dof as a ghost must know
     marked = mark.x.array.reshape(-1, d) > 0.5
-    conditions = []
+    conditions: list[DirichletBC] = []
     for axis in range(d):
         dofs = (np.flatnonzero(marked[:, axis]) * d + axis).astype(np.int32)
-        conditions.append(fem.dirichletbc(default_scalar_type(0.0), dofs, space.sub(axis)))
+        conditions.append(fem.dirichletbc(np.float64(0.0), dofs, space.sub(axis)))
     return conditions
 
 
-def _reservoirs(fields: Fields) -> tuple[tuple[Replacement, ...], list[fem.DirichletBC], Ints]:
+def _reservoirs(fields: Fields) -> tuple[tuple[Replacement, ...], list[DirichletBC], Ints]:
     """Fixed concentrations and chemical potentials."""
     body, space = fields.body, fields.space_mu
     owned = space.dofmap.index_map.size_local
     replacements: list[Replacement] = []
-    conditions = []
+    conditions: list[DirichletBC] = []
     supply: list[Ints] = []
     dof_of_node = node_map(space)
     taken = np.zeros(owned, dtype=bool)
@@ -286,7 +283,7 @@ def _reservoirs(fields: Fields) -> tuple[tuple[Replacement, ...], list[fem.Diric
     for name, boundary in fields.case.boundaries.items():
         if boundary.chemical_potential is not None:
             dofs = fem.locate_dofs_topological(space, body.dimension - 1, body.facets(name))
-            value = default_scalar_type(boundary.chemical_potential / fields.scales.potential)
+            value = np.float64(boundary.chemical_potential / fields.scales.potential)
             conditions.append(fem.dirichletbc(value, dofs, space))
             supply.append(dofs[dofs < owned])
             taken[dofs[dofs < owned]] = True
@@ -316,8 +313,8 @@ def node_map(space: Any) -> Ints:
     return out
 
 
-def _fluxes(fields: Fields) -> tuple[tuple[Any, fem.Constant], ...]:
+def _fluxes(fields: Fields) -> tuple[tuple[Any, Constant], ...]:
     body, unit = fields.body, fields.scales.molar_flux
     given = {n: b.molar_flux for n, b in fields.case.boundaries.items() if b.molar_flux is not None}
     measures = surfaces(body, given)
-    return tuple((measures[n], fem.Constant(body.mesh, default_scalar_type(j / unit))) for n, j in given.items())
+    return tuple((measures[n], fem.Constant(body.mesh, j / unit)) for n, j in given.items())

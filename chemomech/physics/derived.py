@@ -10,6 +10,7 @@ from dolfinx import fem
 from chemomech.physics import energies
 from chemomech.physics.chemomechanics import ChemoMechanics
 from chemomech.physics.constraints import node_map
+from chemomech.typing import Function
 
 NAMES = (
     "displacement",
@@ -42,13 +43,13 @@ class Derived:
 
     def __init__(self, physics: ChemoMechanics) -> None:
         self.physics = physics
-        self._functions: dict[str, fem.Function] = {}
+        self._functions: dict[str, Function] = {}
         # An expression may hold functions of one mesh only: each phase's c is seen through one on the whole body.
         single = len(physics.phases) == 1
         self._c = {p: c if single else fem.Function(physics.space_mu) for p, c in physics.c.items()}
         self._expressions: dict[str, list[tuple[Any, Any]]] = {}
 
-    def function(self, name: str) -> fem.Function:
+    def function(self, name: str) -> Function:
         """The field ``name`` at the present state, in SI units.
 
         Raises:
@@ -58,7 +59,7 @@ class Derived:
             raise KeyError(f"no field {name!r}; there are {', '.join(NAMES)}")
         return self._fill(name) if name in self._functions else self._make(name)
 
-    def _make(self, name: str) -> fem.Function:
+    def _make(self, name: str) -> Function:
         p, msh = self.physics, self.physics.body.mesh
         if name == "displacement":
             space = p.space_u
@@ -71,7 +72,7 @@ class Derived:
         self._functions[name] = fem.Function(space, name=name)
         return self._fill(name)
 
-    def _fill(self, name: str) -> fem.Function:
+    def _fill(self, name: str) -> Function:
         p, s = self.physics, self.physics.scales
         out = self._functions[name]
         if name == "displacement":
@@ -97,7 +98,7 @@ class Derived:
                 rows = node_map(p.space_mu)[p.vertices[phase]]
                 self._c[phase].x.array[rows] = c.x.array[node_map(c.function_space)]
 
-    def _interpolate(self, name: str, out: fem.Function) -> None:
+    def _interpolate(self, name: str, out: Function) -> None:
         p = self.physics
         self._refresh()
         if name not in self._expressions:

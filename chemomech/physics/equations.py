@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import ufl
-from dolfinx import fem
+
+from chemomech.typing import Array, DirichletBC, Function, Ints
 
 Form = Any  # a UFL form
 
@@ -26,7 +26,7 @@ class Unknown:
     """
 
     name: str
-    function: fem.Function
+    function: Function
     bounds: tuple[float, float] | None = None
     size: float = 1.0
 
@@ -45,9 +45,9 @@ class Replacement:
 
     row: int
     column: int
-    rows: npt.NDArray[np.int32]
-    columns: npt.NDArray[np.int32]
-    values: npt.NDArray[np.float64]
+    rows: Ints
+    columns: Ints
+    values: Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +71,10 @@ class Equations:
     jacobian: tuple[tuple[Form | None, ...], ...]
     constant: tuple[tuple[bool, ...], ...]
     entity_maps: list[Any] | None = None
-    dirichlet: tuple[tuple[fem.DirichletBC, ...], ...] = ()
+    dirichlet: tuple[tuple[DirichletBC, ...], ...] = ()
     replacements: tuple[Replacement, ...] = ()
-    loads: tuple[npt.NDArray[np.float64] | None, ...] = ()
-    supply: npt.NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, dtype=np.int32))
+    loads: tuple[Array | None, ...] = ()
+    supply: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int32))
 
 
 def differentiate(

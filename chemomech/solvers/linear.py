@@ -16,8 +16,8 @@ import numpy as np
 from petsc4py import PETSc
 
 from chemomech.errors import ConvergenceError
-from chemomech.solvers.system import Array, System
-
+from chemomech.solvers.system import System
+from chemomech.typing import Array
 
 _numbers = count()
 
@@ -124,11 +124,11 @@ class BlockElimination:
         self.relief = relief
         self.phases = range(1, 1 + len(relief))
         self.last = 1 + len(relief) if len(system.functions) > 1 + len(relief) else None
-        self._schur: PETSc.Mat | None = None
-        self._ksp: PETSc.KSP | None = None
+        self._schur: Any = None  # Mat and KSP, made by setUp
+        self._ksp: Any = None
         self._inverse: list[PETSc.Vec] = []
 
-    def setUp(self, pc: PETSc.PC) -> None:  # noqa: N802 (PETSc's name)
+    def setUp(self, pc: PETSc.PC) -> None:  # PETSc's name
         """Refresh D~^-1 and S from the present Jacobian."""
         blocks = self.system.blocks
         for v in self._inverse:
@@ -143,7 +143,7 @@ class BlockElimination:
             self._inverse.append(d)
         if self.last is None:
             return
-        schur = None if blocks[self.last][self.last] is None else blocks[self.last][self.last].copy()
+        schur: Any = None if blocks[self.last][self.last] is None else blocks[self.last][self.last].copy()
         for k, inverse in zip(self.phases, self._inverse, strict=True):
             right = blocks[k][self.last].copy()
             right.diagonalScale(L=inverse)

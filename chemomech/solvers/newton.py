@@ -11,7 +11,8 @@ from mpi4py import MPI
 from petsc4py import PETSc
 
 from chemomech.errors import ConvergenceError
-from chemomech.solvers.system import Array, System
+from chemomech.solvers.system import System
+from chemomech.typing import Array
 
 _numbers = count()
 

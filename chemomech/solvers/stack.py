@@ -8,7 +8,8 @@ from petsc4py import PETSc
 
 from chemomech.solvers import linear
 from chemomech.solvers.newton import Newton
-from chemomech.solvers.system import Array, System
+from chemomech.solvers.system import System
+from chemomech.typing import Array
 
 DIRECT_LIMIT = {2: 40_000, 3: 8_000}
 """Unknowns up to which one factorisation of everything is the fastest (measured: docs/performance.md)."""
@@ -54,9 +55,7 @@ class SolverStack:
         self._elimination: linear.BlockElimination | None = None
         if linear_solver == "block":
             self._elimination = linear.BlockElimination(system, self.displacement, relief)
-        self.newton = Newton(
-            system, tolerance, max_iterations, length=length, options=options, setup=self._set_up
-        )
+        self.newton = Newton(system, tolerance, max_iterations, length=length, options=options, setup=self._set_up)
 
     def _set_up(self, snes: PETSc.SNES) -> None:
         if self._elimination is None:

@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from dolfinx import fem, la
 from dolfinx.fem import petsc as fem_petsc
 from petsc4py import PETSc
 
 from chemomech.physics.equations import Equations
-
-Array = npt.NDArray[np.float64]
+from chemomech.typing import Array, DirichletBC, Longs
 
 
 class System:
@@ -34,12 +32,15 @@ class System:
         self.comm = functions[0].function_space.mesh.comm
         maps = equations.entity_maps
         self._residuals = [fem.form(f, entity_maps=maps) for f in equations.residuals]
-        self._jacobian = [[None if j is None else fem.form(j, entity_maps=maps) for j in row] for row in equations.jacobian]
+        self._jacobian = [
+            [None if j is None else fem.form(j, entity_maps=maps) for j in row] for row in equations.jacobian
+        ]
         self._loads = list(equations.loads) or [None] * len(functions)
-        self._work = [la.vector(f.function_space.dofmap.index_map, f.function_space.dofmap.index_map_bs) for f in functions]
-        self.owned = [f.function_space.dofmap.index_map.size_local * f.function_space.dofmap.index_map_bs for f in functions]
+        dofmaps = [f.function_space.dofmap for f in functions]
+        self._work = [la.vector(d.index_map, d.index_map_bs) for d in dofmaps]
+        self.owned = [d.index_map.size_local * d.index_map_bs for d in dofmaps]
         self._fixed = [self._fixed_values(i) for i in range(len(functions))]
-        self.blocks: list[list[PETSc.Mat | None]] = [
+        self.blocks: list[list[Any]] = [  # None where the Jacobian vanishes
             [None if j is None else fem_petsc.create_matrix(j) for j in row] for row in self._jacobian
         ]
         for row in self.blocks:
@@ -56,7 +57,7 @@ class System:
         parts = [PETSc.Vec().createMPI((n, PETSc.DETERMINE), comm=self.comm) for n in self.owned]
         return PETSc.Vec().createNest(parts, comm=self.comm)
 
-    def _fixed_values(self, i: int) -> tuple[npt.NDArray[np.int64], Array]:
+    def _fixed_values(self, i: int) -> tuple[Longs, Array]:
         """Owned dofs held by Dirichlet conditions, and their values."""
         space = self.functions[i].function_space
         n = (space.dofmap.index_map.size_local + space.dofmap.index_map.num_ghosts) * space.dofmap.index_map_bs
@@ -67,7 +68,7 @@ class System:
         rows = np.flatnonzero(mark[: self.owned[i]])
         return rows, value[rows]
 
-    def _conditions(self, i: int) -> list[fem.DirichletBC]:
+    def _conditions(self, i: int) -> list[DirichletBC]:
         return list(self.equations.dirichlet[i]) if self.equations.dirichlet else []
 
     # -- data ---------------------------------------------------------------------------------------
@@ -140,7 +141,7 @@ class System:
         self.assemblies["block"] += 1
         block.zeroEntries()
         conditions = [*self._conditions(i), *(self._conditions(j) if j != i else [])]
-        fem_petsc.assemble_matrix(block, form, bcs=conditions)
+        fem_petsc.assemble_matrix(block, form, bcs=conditions)  # type: ignore[misc]  # an overload by singledispatch
         block.assemble()
         for new in self.equations.replacements:
             if new.row != i:

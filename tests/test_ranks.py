@@ -1,0 +1,30 @@
+"""The same tests on two and three ranks."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+from mpi4py import MPI
+
+FILES = ("test_balances", "test_dislocation", "test_equilibrium", "test_jacobian", "test_manufactured", "test_phases")
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(MPI.COMM_WORLD.size > 1, reason="starts ranks itself")]
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("ranks", [2, 3])
+def test_on_several_ranks(ranks: int, name: str) -> None:
+    launch = ["mpirun", "--oversubscribe", "-n", str(ranks), sys.executable, "-m", "pytest"]
+    # What a single rank measures well enough, or takes long, need not run again.
+    leave = "not 93 and not 0.1-1.5 and not 0.9-1.5 and not order_in_time"
+    done = subprocess.run(
+        [*launch, "-x", "-q", "--color=no", "-p", "no:cacheprovider", "-k", leave, f"tests/{name}.py"],
+        capture_output=True, text=True, check=False, timeout=850, stdin=subprocess.DEVNULL,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-3000:]
+    assert done.stdout.count(" passed") == ranks
