@@ -246,7 +246,7 @@ BAD: list[tuple[str, str, str, str | None, tuple[str, ...]]] = [
     ('mode = "transient"', 'mode = "steady"', "mode", "'steady'", ("'transient' or 'equilibrium'",)),
     # names
     ("[initial]", "[intial]", "intial", None, ("unknown key (did you mean 'initial'?)", "domain, mesh, materials")),
-    ('core = "1 nm"', 'core = "1 nm"\ncoer = "2 nm"', "dislocations.0.coer", "'2 nm'", ("did you mean 'core'?", "position, burgers, core, line, normal or cut")),
+    ('core = "1 nm"', 'core = "1 nm"\ncoer = "2 nm"', "dislocations.0.coer", "'2 nm'", ("did you mean 'core'?", "position, burgers, core, line, normal, cut or eigenstrain")),
     ('mode = "transient"', 'mode = "transient"\nqzx = 1', "qzx", "1", ("unknown key", "title, question")),
 ]  # fmt: skip
 
@@ -556,6 +556,7 @@ def full_case() -> Case:
                 "line": [0, 0, 2],
                 "normal": [-4, 3],
                 "cut": "forward",
+                "eigenstrain": "slip",
             }
         ],
         boundaries={

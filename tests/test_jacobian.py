@@ -190,3 +190,14 @@ def test_diffusivity_and_sites_are_seen_through_the_units() -> None:
     assert abs(fast.summary["concentration_max"] - slow.summary["concentration_max"]) > 1e-3
     fewer = cm.run(case({"time.end": "1 us", "materials.llzo.maximum_concentration": "30000 mol/m^3"}))
     assert fewer.summary["lithium_mol_per_m"] < 0.8 * fast.summary["lithium_mol_per_m"]
+
+
+def test_petsc_options_reach_petsc(caplog: pytest.LogCaptureFixture) -> None:
+    """One that MUMPS reads at its first factorisation, and one that nothing reads."""
+    given = case({"time.end": "1 us", "solver.linear": "direct"})
+    plain = cm.run(given)
+    other = cm.run(given.replace({"solver.petsc": {"mat_mumps_icntl_7": 2, "snes_max_it": 25, "no_such_option": 1}}))
+    assert other.summary["newton_iterations"] == plain.summary["newton_iterations"]
+    unknown = [r.getMessage() for r in caplog.records if "solver.petsc" in r.getMessage()]
+    expected = ["PETSc knows no option no_such_option here (solver.petsc)"] if MPI.COMM_WORLD.rank == 0 else []
+    assert unknown == expected

@@ -74,6 +74,17 @@ def gathered(result: cm.Result, name: str) -> np.ndarray:
     return out.reshape(len(out), *f.function_space.value_shape)
 
 
+def nodes(result: cm.Result) -> np.ndarray:
+    """Coordinates of all nodes, m, in the order of the input mesh, on every rank."""
+    geometry = result.mesh.geometry
+    owned = geometry.index_map().size_local
+    numbers = np.concatenate(MPI.COMM_WORLD.allgather(geometry.input_global_indices[:owned]))
+    points = np.concatenate(MPI.COMM_WORLD.allgather(geometry.x[:owned] * result.length))
+    out = np.empty_like(points)
+    out[numbers] = points
+    return out
+
+
 def physics_of(result: cm.Result) -> ChemoMechanics:
     """The physics behind a result."""
     return result._simulation.physics

@@ -22,20 +22,16 @@ from chemomech.typing import Array
 _numbers = count()
 
 
-def direct(ksp: PETSc.KSP, matrix: PETSc.Mat) -> None:
-    """LU factorisation by MUMPS."""
+MUMPS: dict[str, int] = {"mat_mumps_icntl_14": 100}
+"""MUMPS guesses its workspace and gives up where pivoting takes more; on several ranks 20 % extra may not do."""
+
+
+def direct(ksp: PETSc.KSP) -> None:
+    """LU factorisation by MUMPS, with the options ``MUMPS``."""
     ksp.setType("preonly")
-    ksp.setOperators(matrix)
     pc = ksp.getPC()
     pc.setType("lu")
-    _by_mumps(pc)
-
-
-def _by_mumps(pc: PETSc.PC) -> None:
-    """MUMPS guesses its workspace and gives up where pivoting takes more; on several ranks 20 % extra may not do."""
     pc.setFactorSolverType("mumps")
-    pc.setFactorSetUpSolverType()
-    pc.getFactorMatrix().setMumpsIcntl(14, 100)
 
 
 class DisplacementSolver:
@@ -49,8 +45,11 @@ class DisplacementSolver:
     """
 
     def __init__(self, block: PETSc.Mat, rigid: Array, dimension: int, *, exact: bool) -> None:
+        prefix, database = f"chemomech_displacement_{next(_numbers)}_", PETSc.Options()
+        for key, value in MUMPS.items():
+            database.setValue(prefix + key, value)
         self.ksp = PETSc.KSP().create(block.comm)
-        self.ksp.setOptionsPrefix(f"chemomech_displacement_{next(_numbers)}_")
+        self.ksp.setOptionsPrefix(prefix)
         self.ksp.setOperators(block)
         self.ksp.setType("preonly")
         self.exact = exact
@@ -58,7 +57,7 @@ class DisplacementSolver:
         if exact:
             block.setOption(PETSc.Mat.Option.SPD, True)
             pc.setType("cholesky")
-            _by_mumps(pc)
+            pc.setFactorSolverType("mumps")
         else:
             block.setBlockSize(dimension)
             modes = []
@@ -71,6 +70,8 @@ class DisplacementSolver:
             pc.setType("gamg")
         self.ksp.setFromOptions()
         self.ksp.setUp()
+        for key in MUMPS:
+            database.delValue(prefix + key)
 
     def solve(self, b: PETSc.Vec, x: PETSc.Vec) -> None:
         """x = K^-1 b, or its approximation."""
@@ -80,22 +81,23 @@ class DisplacementSolver:
         """K x = b to the relative tolerance ``rtol``.
 
         Raises:
-            ConvergenceError: If conjugate gradients fail.
+            ConvergenceError: If that fails.
         """
         if self.exact:
             self.ksp.solve(b, x)
-            return
-        cg = PETSc.KSP().create(b.comm)
-        cg.setType("cg")
-        cg.setOperators(*self.ksp.getOperators())
-        cg.setPC(self.ksp.getPC())
-        cg.setTolerances(rtol=rtol, max_it=500)
-        cg.solve(b, x)
-        reason = cg.getConvergedReason()
-        cg.destroy()
+            reason = self.ksp.getConvergedReason()
+        else:
+            cg = PETSc.KSP().create(b.comm)
+            cg.setType("cg")
+            cg.setOperators(*self.ksp.getOperators())
+            cg.setPC(self.ksp.getPC())
+            cg.setTolerances(rtol=rtol, max_it=500)
+            cg.solve(b, x)
+            reason = cg.getConvergedReason()
+            cg.destroy()
         if reason <= 0:
             raise ConvergenceError(
-                f"conjugate gradients stopped with reason {reason}",
+                f"the solver of the displacements stopped with PETSc's reason {reason}",
                 field="displacement",
                 history=[],
                 worst_point=(),

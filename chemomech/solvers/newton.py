@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from itertools import count
 from typing import Any
@@ -14,6 +15,7 @@ from chemomech.errors import ConvergenceError
 from chemomech.solvers.system import System
 from chemomech.typing import Array
 
+_LOG = logging.getLogger(__name__)
 _numbers = count()
 
 _REASONS = {
@@ -80,14 +82,13 @@ class Newton:
         snes.setConvergenceTest(self._converged)
         snes.setLineSearchPreCheck(self._bound)
         snes.setTolerances(rtol=0.0, atol=0.0, stol=0.0, max_it=max_iterations)
+        # They stay until the end: factorisations and multigrid read theirs when they are made, or later.
+        self._options = [self.prefix + key for key in options or {}]
+        for key, value in (options or {}).items():
+            PETSc.Options().setValue(self.prefix + key, value)
         if setup is not None:
             setup(snes)
-        database = PETSc.Options()
-        for key, value in (options or {}).items():
-            database[self.prefix + key] = value
         snes.setFromOptions()
-        for key in options or {}:
-            database.delValue(self.prefix + key)
 
     # -- SNES callbacks -------------------------------------------------------------------------------
 
@@ -216,5 +217,10 @@ class Newton:
         )
 
     def destroy(self) -> None:
-        """Free the PETSc objects; collective."""
+        """Free the PETSc objects and options; collective. Options that PETSc never looked at are named in the log."""
+        database = PETSc.Options()
+        for key in self._options:
+            if self.system.comm.rank == 0 and not database.used(key):
+                _LOG.warning("PETSc knows no option %s here (solver.petsc)", key.removeprefix(self.prefix))
+            database.delValue(key)
         self.snes.destroy()
