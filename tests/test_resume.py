@@ -21,6 +21,7 @@ from mpi4py import MPI
 from chemomech.case import Case
 from chemomech.output import history
 from chemomech.output.fields import read_index
+from tests.tools import record
 
 ROOT = Path(__file__).resolve().parent.parent
 pytestmark = [
@@ -147,7 +148,7 @@ def difference(a: dict[str, list[float]], b: dict[str, list[float]]) -> dict[str
     return found
 
 
-def close(place: Path, reference: Path, tolerance: float = 1e-8) -> None:
+def close(place: Path, reference: Path, tolerance: float = 1e-8) -> float:
     one, two = history.read(reference / "history.csv"), history.read(place / "history.csv")
     worst = difference(one, two)
     print({k: f"{v:.1e}" for k, v in worst.items()})
@@ -163,6 +164,7 @@ def close(place: Path, reference: Path, tolerance: float = 1e-8) -> None:
             assert t[name] == pytest.approx(s[name], rel=tolerance, abs=1e-13), name
         elif name not in ROUNDING:
             assert t[name] == s[name], name
+    return max(v for k, v in worst.items() if k not in SOLVER_WORK)
 
 
 def last_fields(place: Path) -> dict[str, np.ndarray]:
@@ -202,7 +204,8 @@ def killed_and_continued(whole: Path, place: Path, seed: int, kills: int) -> Non
         survived += not alive
     compute(1 + (seed + kills) % 3, source, "--out", place, "--resume", "--quiet")
     assert survived < kills, "no kill hit a running computation: nothing was tested"
-    close(place, whole)
+    worst = close(place, whole)
+    record(f"resume_{seed}", difference=worst, kills=kills - survived)
     same_fields(place, whole)
     assert not list(place.rglob(".*.part"))
 
@@ -307,6 +310,7 @@ def test_ranks_give_the_same_fields(tmp_path: Path, solver: str) -> None:
             other = np.load(tmp_path / f"{name}-{ranks}.npz")
             worst = {f: float(np.abs(other[f] - one[f]).max() / (np.abs(one[f]).max() or 1.0)) for f in one.files}
             print(name, ranks, {f: f"{v:.1e}" for f, v in worst.items()})
+            record(f"ranks_{name}_{solver}_{ranks}", difference=max(worst.values()))
             assert max(worst.values()) <= 1e-8, worst
             again = json.loads((tmp_path / f"{name}-{ranks}.json").read_text())
             assert again["ranks"] == ranks
