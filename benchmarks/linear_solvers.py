@@ -34,9 +34,7 @@ def case(dimension: int, size: float, solver: str) -> cm.Case:
             "domain": {"shape": "rectangle" if dimension == 2 else "box", "size": [side] * dimension},
             "mesh": {"size": f"{size} nm", "structured": True},
             "materials": {"llzo": {"library": "LLZO"}},
-            "dislocations": [
-                {"position": centre, "burgers": ["1.124 nm", *["0 nm"] * (dimension - 1)], "core": line}
-            ],
+            "dislocations": [{"position": centre, "burgers": ["1.124 nm", *["0 nm"] * (dimension - 1)], "core": line}],
             "boundaries": {"outer": {"traction": "dislocations"}},
             "time": {"end": "8 us", "fixed_step": "2 us"},
             "solver": {"linear": solver},

@@ -44,7 +44,7 @@ def atmosphere(c0: float, chi: float, *, side: float = 1600.0, core: float = 0.0
     return cm.Case.model_validate(
         {
             "domain": {"shape": "rectangle", "size": [side * NM, side * NM]},
-            "mesh": {"size": side / 20 * NM, "core_size": core * NM, "growth": 0.2},
+            "mesh": {"size": side / 20 * NM, "core_size": core * NM, "growth": 0.12},
             "materials": {"llzo": {**LLZO, "interaction": chi, "reference_concentration": c0}},
             "dislocations": [{"position": [0.0, 0.0], "burgers": ["1.124 nm", "0 nm"], "core": "1 nm"}],
             "boundaries": {"outer": {"traction": "dislocations"}},

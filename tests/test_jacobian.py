@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -51,8 +52,19 @@ def case(changes: dict[str, Any] | None = None, **more: Any) -> cm.Case:
     return base.replace(changes) if changes else base
 
 
+_made: list[Simulation] = []
+
+
+@pytest.fixture(autouse=True)
+def _destroyed() -> Iterator[None]:
+    yield
+    while _made:
+        _made.pop().destroy()
+
+
 def at_random_state(given: cm.Case) -> Simulation:
     simulation = Simulation(given, MPI.COMM_WORLD)
+    _made.append(simulation)
     simulation.begin()
     p, rng = simulation.physics, np.random.default_rng(3)
     p.step.value = 0.8

@@ -64,6 +64,7 @@ class Newton:
         *,
         length: float,
         options: Mapping[str, Any] | None = None,
+        defaults: Mapping[str, Any] | None = None,
         setup: Any = None,
     ) -> None:
         self.system, self.tolerance, self._length = system, tolerance, length
@@ -83,8 +84,9 @@ class Newton:
         snes.setLineSearchPreCheck(self._bound)
         snes.setTolerances(rtol=0.0, atol=0.0, stol=0.0, max_it=max_iterations)
         # They stay until the end: factorisations and multigrid read theirs when they are made, or later.
-        self._options = [self.prefix + key for key in options or {}]
-        for key, value in (options or {}).items():
+        self._options, given = dict(options or {}), {**(defaults or {}), **(options or {})}
+        self._set = [self.prefix + key for key in given]
+        for key, value in given.items():
             PETSc.Options().setValue(self.prefix + key, value)
         if setup is not None:
             setup(snes)
@@ -220,7 +222,8 @@ class Newton:
         """Free the PETSc objects and options; collective. Options that PETSc never looked at are named in the log."""
         database = PETSc.Options()
         for key in self._options:
-            if self.system.comm.rank == 0 and not database.used(key):
-                _LOG.warning("PETSc knows no option %s here (solver.petsc)", key.removeprefix(self.prefix))
+            if self.system.comm.rank == 0 and not database.used(self.prefix + key):
+                _LOG.warning("PETSc knows no option %s here (solver.petsc)", key)
+        for key in self._set:
             database.delValue(key)
         self.snes.destroy()

@@ -55,9 +55,15 @@ class SolverStack:
         self._elimination: linear.BlockElimination | None = None
         if linear_solver == "block":
             self._elimination = linear.BlockElimination(system, self.displacement, relief)
-        if linear_solver == "direct":
-            options = {**linear.MUMPS, **options}
-        self.newton = Newton(system, tolerance, max_iterations, length=length, options=options, setup=self._set_up)
+        self.newton = Newton(
+            system,
+            tolerance,
+            max_iterations,
+            length=length,
+            options=options,
+            defaults=linear.MUMPS if linear_solver == "direct" else None,
+            setup=self._set_up,
+        )
 
     def _set_up(self, snes: PETSc.SNES) -> None:
         if self._elimination is None:
