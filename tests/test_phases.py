@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -32,26 +35,12 @@ SOFT = {
 
 @pytest.fixture(scope="module")
 def bilayer(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two squares of 10 nm, one above the other, in nm."""
-    import gmsh
-
+    """Two squares of 10 nm, one above the other; every rank makes its own copy."""
     path = tmp_path_factory.mktemp("mesh") / "bilayer.msh"
-    gmsh.initialize(interruptible=False)
-    gmsh.option.setNumber("General.Verbosity", 1)
-    occ, model = gmsh.model.occ, gmsh.model
-    occ.fragment([(2, occ.addRectangle(0, 0, 0, 10, 10))], [(2, occ.addRectangle(0, 10, 0, 10, 10))])
-    occ.synchronize()
-    for _, surface in model.getEntities(2):
-        name = "hard" if model.occ.getCenterOfMass(2, surface)[1] < 10 else "soft"
-        model.addPhysicalGroup(2, [surface], name=name)
-    for _, curve in model.getEntities(1):
-        _, y, _ = model.occ.getCenterOfMass(1, curve)
-        if abs(y) < 1e-6 or abs(y - 20) < 1e-6:
-            model.addPhysicalGroup(1, [curve], name="bottom" if y < 1 else "top")
-    gmsh.option.setNumber("Mesh.MeshSizeMax", 1.0)
-    model.mesh.generate(2)
-    gmsh.write(str(path))
-    gmsh.finalize()
+    root = Path(__file__).parent.parent
+    layers = ["--lower", "hard", "--upper", "soft"]
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("OMPI_", "PMIX_", "PRTE_"))}
+    subprocess.run([sys.executable, root / "meshes" / "bilayer.py", path, *layers], check=True, env=clean)
     return path
 
 
@@ -108,5 +97,5 @@ def test_lithium_crosses_with_contrasts_and_swelling(bilayer: Path) -> None:
 
 
 def test_missing_boundary_name_of_a_file(bilayer: Path) -> None:
-    with pytest.raises(cm.CaseError, match=r"boundaries\.left.*outer, .*bottom"):
-        cm.run(case(bilayer, boundaries={"left": {"concentration": 0.3}}))
+    with pytest.raises(cm.CaseError, match=r"boundaries\.lft.*outer, .*bottom"):
+        cm.run(case(bilayer, boundaries={"lft": {"concentration": 0.3}}))
