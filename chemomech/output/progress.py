@@ -168,6 +168,8 @@ class Progress:
         """Seconds to go if the steps neither grow nor slow down; 0 if that can't be told."""
         if self.end is None or snapshot.step_size <= 0 or len(self._pace) < 2:
             return 0.0
+        if snapshot.time < 0.05 * self.end:
+            return 0.0  # the first steps are tiny, and say nothing about the later ones
         per_step = (self._pace[-1] - self._pace[0]) / (len(self._pace) - 1)
         return per_step * max(self.end - snapshot.time, 0.0) / snapshot.step_size
 
