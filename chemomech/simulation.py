@@ -161,6 +161,7 @@ class Simulation:
         if not p.open_equilibrium:
             p.set_potential(self.solver.system)
         self.state.begin(sum(p.amounts().values()))
+        self._watch_energy()
 
     def restore(self, saved: checkpoint.Checkpoint) -> None:
         """Take up a checkpoint."""
@@ -240,6 +241,7 @@ class Simulation:
         f = formula(0.0, (), "backward-euler")
         supplied = sum(p.amounts().values()) - self.state.begun if p.open_equilibrium else 0.0
         self.state.accept(f, 0.0, supplied)
+        self._watch_energy()
 
     def _count(self) -> None:
         self.newton_iterations += self.solver.newton.iterations
@@ -306,12 +308,13 @@ class Simulation:
         if not self._reservoirs:
             p.set_amount(state.begun + supplied)
         state.accept(f, goal, supplied)
+        self._watch_energy()
 
     def _energy_rose(self) -> bool:
         energy = self.physics.free_energy()
         return energy - self._energies[-1] > 1e-12 * abs(self._energies[0] - energy)
 
-    def watch_energy(self) -> None:
+    def _watch_energy(self) -> None:
         """Record by how much the free energy ever rose."""
         energy = self.physics.free_energy()
         if self._energies:
@@ -444,19 +447,15 @@ def _compute(
     with bar:
         for output in outputs:
             output.open(simulation)
-        if saved is None:
-            simulation.watch_energy()
         try:
             if control is None:
                 simulation.equilibrate()
-                simulation.watch_energy()
                 for output in outputs:
                     output.update(simulation)
             else:
                 while simulation.time < control.end * (1.0 - 1e-12):
                     wish = control.wish
                     simulation.advance(control)
-                    simulation.watch_energy()
                     for output in outputs:
                         output.update(simulation)
                     due = simulation.step % case.output.checkpoint_every == 0

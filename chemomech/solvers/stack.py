@@ -11,8 +11,9 @@ from chemomech.solvers.newton import Newton
 from chemomech.solvers.system import System
 from chemomech.typing import Array
 
-DIRECT_LIMIT = {2: 40_000, 3: 8_000}
-"""Unknowns up to which one factorisation of everything is the fastest (measured: docs/performance.md)."""
+DIRECT_LIMIT = {2: 20_000, 3: 4_000}
+"""Unknowns up to which one factorisation of everything is chosen: hardly slower there, and with no iteration at all
+(measured: docs/performance.md)."""
 
 EXACT_LIMIT = {2: 4_000_000, 3: 30_000}
 """Unknowns up to which the displacement block is factorised instead of multigrid."""
