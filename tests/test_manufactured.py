@@ -84,6 +84,7 @@ class Manufactured(Simulation):
         v, r, q = (ufl.TestFunction(unknown.function.function_space) for unknown in p.equations.unknowns)
         sources = [-ufl.inner(div, v) * dx, s_c * r * dx, p.step * s_mu * q * dx]
         residuals = tuple(f - s for f, s in zip(p.equations.residuals, sources, strict=True))
+        self.solver.destroy()
         self.solver = SolverStack(
             System(dataclasses.replace(p.equations, residuals=residuals)),
             rigid_motions(p.space_u), [p.relief(phase)], 2, linear_solver="direct",
