@@ -125,6 +125,7 @@ def kill_when(process: subprocess.Popen[str], due: Callable[[], bool], dice: ran
     end = time.monotonic() + 100
     while not due():
         if process.poll() is not None:
+            process.communicate()
             return False
         assert time.monotonic() < end
         time.sleep(0.002)
