@@ -242,8 +242,8 @@ def atmosphere(records: Records) -> Item:
         "and within 0.02 inside it, for chi = 0 and 1.5, c0 = 0.1, 0.5, 0.9; the transient ends in the same state.",
         rows,
         "atmosphere",
-        "Concentration along the normal to the slip plane through the core, in a body of 1600 nm with cells of a "
-        "tenth of the core width. Lines: the exact relation. Dots: finite elements. Below: their difference, and in "
+        "Concentration along the normal to the slip plane through the core, in a body of 1600 nm with cells of 0.08 "
+        "core widths. Lines: the exact relation. Dots: finite elements. Below: their difference, and in "
         "grey what is allowed.",
         draw_atmosphere,
     )
