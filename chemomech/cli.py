@@ -48,6 +48,12 @@ exit code:
   3 no solution   5 results can't be written
 """
 
+_PLOT = """\
+examples:
+  chemomech plot low                              the pictures of one run
+  chemomech plot coherent misfit --out fig6.pdf   a row per run, in the same colours
+"""
+
 _SWEEP = """\
 a sweep file:
   case = "llzo-edge-dislocation"               # built-in name, path, or a whole case as a table
@@ -214,9 +220,14 @@ def _mesh(options: argparse.Namespace) -> int:
 
 
 def _plot(options: argparse.Namespace) -> int:
-    from chemomech.output.redraw import redraw
+    from chemomech.output.redraw import compare, redraw
 
-    for path in redraw(Path(options.dir)):
+    places = [Path(place) for place in options.dir]
+    if len(places) == 1 and options.out is None:
+        drawn = redraw(places[0])
+    else:
+        drawn = [compare(places, Path(options.out or "comparison.png"))]
+    for path in drawn:
         print(path)
     return 0
 
@@ -430,8 +441,9 @@ def _parser() -> argparse.ArgumentParser:
     mesh.add_argument("--out", metavar="FILE", help="a .msh (gmsh) or .vtu (ParaView) file; a picture lands beside it")
     mesh.add_argument("--overwrite", action="store_true", help="replace FILE")
 
-    plot = add("plot", _plot, "draw the pictures of a run again from its files")
-    plot.add_argument("dir", metavar="DIR", help="folder of a run, finished or not")
+    plot = add("plot", _plot, "draw the pictures of a run again, or several runs in one figure", _PLOT)
+    plot.add_argument("dir", metavar="DIR", nargs="+", help="folder of a run, finished or not; several to compare")
+    plot.add_argument("--out", metavar="FIGURE", help="a .png, .pdf or .svg file; comparison.png if not given")
 
     sweep = add("sweep", _sweep, "compute many variants of a case", _SWEEP)
     sweep.add_argument("file", metavar="SWEEP.toml", help="what to vary")

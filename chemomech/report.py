@@ -67,10 +67,12 @@ def mesh_table(mesh: MeshArrays) -> str:
     q = quality(mesh)
     kind = "triangles" if mesh.dimension == 2 else "tetrahedra"
     worst = ", ".join(pretty(x, "m") for x in q.worst_at)
+    twins = f", of which {q.twins} stand for one on the opposite side" if q.twins else ""
     rows = [
         ("cells", f"{q.cells} {kind}: {_counts(q.cells_of)}"),
-        ("nodes", f"{q.nodes}, about {(mesh.dimension + 2) * q.nodes} unknowns"),
+        ("nodes", f"{q.nodes}{twins}, about {(mesh.dimension + 2) * (q.nodes - q.twins)} unknowns"),
         ("boundaries", _counts(q.facets_of)),
+        *([("interfaces", _counts(q.interfaces_of))] if q.interfaces_of else []),
         ("edges", f"{pretty(q.shortest, 'm')} to {pretty(q.longest, 'm')}"),
         ("shape", f"{q.worst:.3f} worst, {q.mean:.3f} mean (1: equal edges), worst at ({worst})"),
     ]

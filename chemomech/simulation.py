@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from mpi4py import MPI
 
+from chemomech import summary
 from chemomech.case import Case
 from chemomech.errors import CaseError, ChemomechError, ConvergenceError, OutputError
 from chemomech.meshing.arrays import MeshArrays
@@ -22,14 +23,14 @@ from chemomech.output.fields import FieldSeries
 from chemomech.output.figures import Figures
 from chemomech.output.folder import RunFolder, prepare, withdraw, write_atomic
 from chemomech.output.history import History
-from chemomech.output.nodes import layout
+from chemomech.output.nodes import Layout, layout
 from chemomech.output.progress import Progress
 from chemomech.output.protocol import Output
 from chemomech.output.resume import take_up
-from chemomech.parallel import global_max, global_min, on_rank_zero
+from chemomech.parallel import global_max, on_rank_zero
 from chemomech.physics.chemomechanics import ChemoMechanics, scales_of
 from chemomech.physics.constraints import rigid_motions
-from chemomech.physics.derived import NAMES, Derived
+from chemomech.physics.derived import Derived
 from chemomech.result import Result
 from chemomech.solvers.stack import SolverStack
 from chemomech.solvers.system import System
@@ -59,7 +60,7 @@ class Simulation:
         system = System(p.equations)
         self.solver = SolverStack(
             system,
-            rigid_motions(p.space_u),
+            rigid_motions(self.body, p.space_u),
             [p.relief(phase) for phase in p.phases],
             self.body.dimension,
             linear_solver=case.solver.linear,
@@ -73,6 +74,7 @@ class Simulation:
         self._influx = p.influx()
         self._reservoirs = comm.allreduce(len(p.constraints.supply)) > 0
         self.newton_iterations = self.linear_iterations = 0
+        self._layouts: dict[str, Layout] = {}
         self._last_row: tuple[int, dict[str, float]] | None = None
         self._energies: list[float] = []  # the first and the latest
         self.energy_rise = 0.0
@@ -109,7 +111,7 @@ class Simulation:
     @property
     def field_names(self) -> tuple[str, ...]:
         """Fields ``function`` gives."""
-        return NAMES
+        return self.derived.names
 
     def function(self, name: str) -> Any:
         """A field in SI units at the present state."""
@@ -118,32 +120,14 @@ class Simulation:
     def row(self) -> dict[str, float]:
         """Global numbers of the present state."""
         if self._last_row is None or self._last_row[0] != self.step:
-            self._last_row = (self.step, self._make_row())
+            numbers = summary.row(self.physics, self.derived, self.state)
+            newton = self.solver.newton
+            numbers |= {
+                "newton_iterations": float(newton.iterations),
+                "linear_iterations": float(newton.linear_iterations),
+            }
+            self._last_row = (self.step, numbers)
         return self._last_row[1]
-
-    def _make_row(self) -> dict[str, float]:
-        p, d = self.physics, self.body.dimension
-        lowest, highest = [], []
-        for c in p.c.values():
-            lowest.append(np.min(c.x.array, initial=np.inf))
-            highest.append(np.max(c.x.array, initial=-np.inf))
-        amount = sum(p.amounts().values())
-        sigma = self.derived.function("hydrostatic_stress").x.array
-        per = "_per_m" if d == 2 else ""
-        supplied = self.state.supplied[0] if self.state.supplied else 0.0
-        return {
-            "concentration_min": global_min(self.comm, float(min(lowest))),
-            "concentration_max": global_max(self.comm, float(max(highest))),
-            "concentration_mean": amount / p.site_amount,
-            f"lithium_mol{per}": amount * p.scales.amount(d),
-            f"lithium_supplied_mol{per}": supplied * p.scales.amount(d),
-            "mass_relative_drift": (amount - supplied) / self.state.begun - 1.0,
-            f"free_energy_J{per}": p.free_energy() * p.scales.energy(d),
-            "hydrostatic_stress_min_Pa": global_min(self.comm, float(np.min(sigma, initial=np.inf))),
-            "hydrostatic_stress_max_Pa": global_max(self.comm, float(np.max(sigma, initial=-np.inf))),
-            "newton_iterations": float(self.solver.newton.iterations),
-            "linear_iterations": float(self.solver.newton.linear_iterations),
-        }
 
     # -- state --------------------------------------------------------------------------------------
 
@@ -168,7 +152,7 @@ class Simulation:
         state = self.state
         state.set_meta(saved.meta)
         for name, function in state.functions.items():
-            where = layout(function.function_space)
+            where = self._layout(name)
             for k in reversed(range(int(saved.meta["depth"]))):
                 saved.restore(f"{name}.{k}", function, where)
                 state.past[name].appendleft(function.x.array.copy())
@@ -183,7 +167,7 @@ class Simulation:
         """Write a checkpoint."""
         arrays = {}
         for name, function in self.state.functions.items():
-            where = layout(function.function_space)
+            where = self._layout(name)
             present = function.x.array.copy()
             for k, values in enumerate(self.state.past[name]):
                 function.x.array[:] = values
@@ -201,6 +185,15 @@ class Simulation:
         }
         return checkpoint.write(folder, self.comm, self.step, arrays, meta)
 
+    def _layout(self, name: str) -> Layout:
+        """Where the values of an unknown sit in the input mesh."""
+        if name not in self._layouts:
+            numbers = np.asarray(self.body.mesh.geometry.input_global_indices, dtype=np.int64)
+            of_phase = {c.name: self.physics.vertices[p] for p, c in self.physics.c.items()}
+            own = numbers[of_phase[name]] if name in of_phase else numbers
+            self._layouts[name] = layout(self.state.functions[name].function_space, own)
+        return self._layouts[name]
+
     @property
     def _nodes(self) -> int:
         return int(self.body.mesh.geometry.index_map().size_global)
@@ -213,12 +206,12 @@ class Simulation:
         If Newton's method fails from the initial state, dislocations and loads are applied in parts.
         """
         p, solver = self.physics, self.solver
-        eigenstrain = p.eigenstrain.x.array.copy()
+        distortion = p.distortion.x.array.copy()
         load = p.constraints.load
         full = None if load is None else load.copy()
 
         def apply(part: float) -> None:
-            p.eigenstrain.x.array[:] = part * eigenstrain
+            p.distortion.x.array[:] = part * distortion
             if load is not None and full is not None:
                 load[:] = part * full
 
@@ -321,7 +314,7 @@ class Simulation:
             self.energy_rise = max(self.energy_rise, energy - self._energies[-1])
         self._energies = [*self._energies[:1], energy]
 
-    def summary(self, history: History, converged: bool) -> dict[str, Any]:
+    def summary(self, converged: bool) -> dict[str, Any]:
         """What ``summary.json`` holds."""
         row = self.row()
         drop = abs(self._energies[0] - self._energies[-1])
@@ -342,6 +335,8 @@ class Simulation:
             "wall_time_s": clock.perf_counter() - self._clock,
             **{k: v for k, v in row.items() if k not in ("newton_iterations", "linear_iterations")},
             "max_free_energy_increase_relative": self.energy_rise / drop if drop else 0.0,
+            **summary.interface(self, self.physics, self.derived),
+            **summary.defects(self.physics, self.derived),
             "versions": versions(),
         }
 
@@ -437,8 +432,9 @@ def _compute(
         if case.output.figures:
             outputs.append(
                 Figures(
-                    folder.figures, history, title=case.title, dislocations=case.dislocations,
+                    folder.figures, history, title=case.title, dislocations=case.all_dislocations,
                     window=case.output.window, equilibrium=not transient,
+                    interfaces=[y for y, *_ in case.interfaces],
                 )
             )  # fmt: skip
     outputs.append(bar)
@@ -469,14 +465,14 @@ def _compute(
             raise
         for output in outputs:
             output.close(simulation)
-    summary = simulation.summary(history, converged=True)
+    numbers = simulation.summary(converged=True)
     if folder is not None:
         if control is not None:
             simulation.save(folder.checkpoint, control.wish)
-        text = json.dumps(summary, indent=2) + "\n"
+        text = json.dumps(numbers, indent=2) + "\n"
         on_rank_zero(comm, lambda: write_atomic(folder.summary, text))
     simulation.destroy()
-    return Result(simulation, history.rows, summary, folder.path if folder else None)
+    return Result(simulation, history.rows, numbers, folder.path if folder else None)
 
 
 def _generated(case: Case, comm: MPI.Comm) -> MeshArrays | None:
@@ -488,7 +484,7 @@ def _generated(case: Case, comm: MPI.Comm) -> MeshArrays | None:
 
 def _unit_length(case: Case, arrays: MeshArrays | None, comm: MPI.Comm) -> float:
     """The smallest core, or a hundredth of the body."""
-    if case.dislocations:
-        return min(d.core for d in case.dislocations)
+    if case.all_dislocations:
+        return min(d.core for d in case.all_dislocations)
     size = None if arrays is None else float(np.ptp(arrays.points, axis=0).max())
     return float(comm.bcast(size, root=0)) / 100.0

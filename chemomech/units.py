@@ -29,6 +29,8 @@ _KINDS: Final = {
     "m^2/s": ("diffusivity", "3e-13 m^2/s"),
     "J/m": ("gradient energy", "1e-9 J/m"),
     "mol/m^2/s": ("molar flux", "1e-6 mol/m^2/s"),
+    "J/m^2": ("energy per area", "2 J/m^2"),
+    "1/m^2": ("line density", "1e14 1/m^2"),
 }
 
 
@@ -73,7 +75,8 @@ def to_si(value: object, si: str) -> float:
 
     Args:
         value: A number (taken as already in ``si``) or a string of a number and a unit.
-        si: The unit to convert to: m, Pa, K, s, degree, m^3/mol, mol/m^3, J/mol, m^2/s, J/m or mol/m^2/s.
+        si: The unit to convert to: m, Pa, K, s, degree, m^3/mol, mol/m^3, J/mol, m^2/s, J/m, mol/m^2/s, J/m^2
+            or 1/m^2.
 
     Raises:
         ValueError: If the text is not a finite number with a unit of the right dimension.
@@ -178,3 +181,5 @@ PositiveTemperature = Annotated[float, Quantity("K", positive=True)]
 PositiveDuration = Annotated[float, Quantity("s", positive=True)]
 PositiveMolarConcentration = Annotated[float, Quantity("mol/m^3", positive=True)]
 PositiveDiffusivity = Annotated[float, Quantity("m^2/s", positive=True)]
+PositiveSurfaceEnergy = Annotated[float, Quantity("J/m^2", positive=True)]
+PositiveLineDensity = Annotated[float, Quantity("1/m^2", positive=True)]

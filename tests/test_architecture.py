@@ -27,6 +27,7 @@ solvers
 analysis
 output
 state
+summary
 result
 simulation
 sweep report

@@ -118,6 +118,97 @@ def test_written_on_some_ranks_and_read_on_others(tmp_path: Path, written: int) 
         assert mpirun(ranks, script, "read", tmp_path / "checkpoint").count("good") == ranks
 
 
+PERIODIC = """
+import sys
+from pathlib import Path
+import numpy as np
+from mpi4py import MPI
+from dolfinx import fem, mesh
+from scifem.periodic import create_periodic_mesh
+from chemomech.output import checkpoint, nodes
+from tests.test_output import grid, partitioner
+import basix.ufl
+comm, place, dim = MPI.COMM_WORLD, Path(sys.argv[2]), int(sys.argv[3])
+n = 4
+points, cells = grid(n, dim)
+# Another order of nodes and cells: what is merged must not depend on which of two numbers is smaller.
+rng = np.random.default_rng(4)
+order = rng.permutation(len(points))
+cells = np.argsort(order)[cells][rng.permutation(len(cells))]
+points = points[order]
+some = slice(None) if comm.rank == 0 else slice(0)
+element = basix.ufl.element("Lagrange", ("triangle", "tetrahedron")[dim - 2], 1, shape=(dim,))
+m = mesh.create_mesh(comm, cells[some], element, points[some], partitioner())
+def shift(x):
+    y = x.copy()
+    y[0] -= 2
+    return y
+m = create_periodic_mesh(m, lambda x: np.isclose(x[0], 1), shift)[0]
+assert m.geometry.index_map().size_global == len(points)
+middle = m.geometry.x[m.geometry.dofmaps[0]].mean(axis=1)
+below = np.flatnonzero(middle[:, 1] < 0).astype(np.int32)
+above = np.flatnonzero(middle[:, 1] > 0).astype(np.int32)
+spaces, numbers = {"u": fem.functionspace(m, ("P", 1, (dim,))), "d": fem.functionspace(m, ("DG", 1))}, {}
+for name, part in (("below", below), ("above", above)):
+    sub, _, _, of_parent = mesh.create_submesh(m, dim, part)
+    spaces[name] = fem.functionspace(sub, ("P", 1))
+    numbers[name] = m.geometry.input_global_indices[of_parent]
+functions = {k: fem.Function(v) for k, v in spaces.items()}
+where = {k: nodes.layout(v, numbers.get(k)) for k, v in spaces.items()}
+where_own = {k: nodes.layout(v) for k, v in spaces.items()}  # a submesh knows them itself
+assert all(np.array_equal(where[k].nodes, where_own[k].nodes) for k in spaces)
+assert [where[k].place for k in spaces] == ["nodes", "corners", "nodes", "nodes"]
+def value(x):  # of period 2 along x
+    return np.cos(np.pi * x[0]) + np.sin(np.pi * x[0]) + x[1] ** 2 + (x[2] if dim == 3 else 0)
+def fill():
+    functions["u"].interpolate(lambda x: np.vstack([(k + 1) * value(x) for k in range(dim)]))
+    functions["d"].interpolate(lambda x: value(x) + x[0])  # jumps where the sides meet
+    functions["below"].interpolate(lambda x: value(x))
+    functions["above"].interpolate(lambda x: 3 * value(x))
+    for f in functions.values():
+        f.x.scatter_forward()
+if sys.argv[1] == "write":
+    fill()
+    sizes = dict.fromkeys(spaces, len(points)) | {"d": len(cells) * (dim + 1)}
+    arrays = {}
+    for k, f in functions.items():
+        f.x.array[f.function_space.dofmap.index_map.size_local * f.function_space.dofmap.bs:] = np.nan  # stale ghosts
+        arrays[k] = checkpoint.Nodal.of(f, where[k], sizes[k])
+    everything = {k: np.concatenate(comm.allgather(a.index)) for k, a in arrays.items()}
+    for k, index in everything.items():
+        assert len(np.unique(index)) == len(index), k  # each number once
+    half = set(np.flatnonzero(points[:, 1] < 1e-9)), set(np.flatnonzero(points[:, 1] > -1e-9))
+    assert set(everything["u"]) == set(range(len(points))) and len(everything["d"]) == sizes["d"]
+    assert set(everything["below"]) == half[0] and set(everything["above"]) == half[1]
+    checkpoint.write(place, comm, 1, arrays, {})
+else:
+    found = checkpoint.load_latest(place, comm)
+    for k, f in functions.items():
+        f.x.array[:] = np.nan
+        found.restore(k, f, where[k])
+    got = {k: f.x.array.copy() for k, f in functions.items()}
+    fill()
+    for k, f in functions.items():
+        assert np.abs(got[k] - f.x.array).max() < 1e-13, k
+    # All copies of a node are there: in the order of the input, the file is the function at the points.
+    every = np.arange(len(points))
+    assert np.allclose(found.values("u", every)[:, 0], value(np.pad(points, ((0, 0), (0, 3 - dim))).T), atol=1e-13)
+    corners = found.values("d", np.arange(len(cells) * (dim + 1)))[:, 0].reshape(cells.shape)
+    x = np.pad(points, ((0, 0), (0, 3 - dim)))[cells]
+    assert np.allclose(corners, value(np.moveaxis(x, -1, 0)) + x[:, :, 0], atol=1e-13)
+print("good", comm.rank)
+"""
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize(("dim", "written", "read"), [(2, 1, 3), (2, 2, 1), (2, 3, 2), (3, 2, 3), (3, 3, 2)])
+def test_periodic_bodies_continue_on_other_ranks(tmp_path: Path, dim: int, written: int, read: int) -> None:
+    script = tmp_path / "periodic.py"
+    script.write_text(PERIODIC)
+    assert mpirun(written, script, "write", tmp_path / "checkpoint", dim).count("good") == written
+    assert mpirun(read, script, "read", tmp_path / "checkpoint", dim).count("good") == read
+
+
 def test_exact_and_pruned(tmp_path: Path) -> None:
     assert checkpoint.load_latest(tmp_path / "none", SELF) is None
     for step in (0, 5, 10, 999_999, 1_000_000):

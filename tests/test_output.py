@@ -16,10 +16,10 @@ import pytest
 from dolfinx import fem, mesh
 from mpi4py import MPI
 
-from chemomech import parallel
-from chemomech.case import Dislocation
+from chemomech import cli, parallel
+from chemomech.case import Case, Dislocation
 from chemomech.errors import CaseError, ChemomechError, OutputError, OutputExistsError
-from chemomech.output import figures, folder, history, plane
+from chemomech.output import figures, folder, history, panels, plane, profile, redraw
 from chemomech.output.fields import FieldSeries, read_index
 from chemomech.output.figures import Figures
 from chemomech.output.history import History
@@ -42,6 +42,14 @@ def grid(n: int, dim: int) -> tuple[np.ndarray, np.ndarray]:
     return points, np.concatenate(cells).astype(np.int64)
 
 
+def partitioner() -> object:
+    """Ghosts across facets, which a periodic mesh needs."""
+    try:
+        return mesh.create_cell_partitioner(mesh.GhostMode.shared_facet, 2)
+    except TypeError:  # DOLFINx 0.10
+        return mesh.create_cell_partitioner(mesh.GhostMode.shared_facet)
+
+
 class Fake:
     """A run whose fields are known: coordinates in nm, c linear in x and in time."""
 
@@ -50,7 +58,7 @@ class Fake:
         points, cells = grid(n, dim)
         own = slice(None) if comm.rank == 0 else slice(0)
         element = basix.ufl.element("Lagrange", ("triangle", "tetrahedron")[dim - 2], 1, shape=(dim,))
-        self.mesh = mesh.create_mesh(comm, cells[own], element, points[own])
+        self.mesh = mesh.create_mesh(comm, cells[own], element, points[own], partitioner())
         self.time, self.step, self.step_size = 0.0, 0, 0.0
         spaces = {
             "displacement": ("P", 1, (dim,)),
@@ -87,6 +95,57 @@ class Fake:
             "free_energy_J_per_m": -1e-9 / 3 * math.exp(-n),
             "newton_iterations": 3.0,
         }
+
+
+class Layered(Fake):
+    """[-1, 1]^dim nm, periodic along x: phase 1 below y = 0 with c = 0.8 + 0.1 y, phase 2 above with c = 0.2 + 0.1 y.
+
+    Every c also has + 0.05 (x + 1) in 3D or without ``periodic``. The stress is 1 GPa below and -2 GPa above.
+    """
+
+    def __init__(
+        self, comm: MPI.Comm = COMM, n: int = 6, dim: int = 2, *, periodic: bool = True, linear: bool = True
+    ) -> None:
+        super().__init__(comm, n, dim)
+        if periodic:
+            self.mesh = merged(self.mesh, 0)
+        self.slope = 0.0 if periodic else 0.05
+        spaces = {
+            "concentration": ("DG", int(linear)),
+            "chemical_potential": ("P", 1),
+            "hydrostatic_stress": ("DG", 0),
+            "phase": ("DG", 0),
+        }
+        self.field_names = tuple(spaces)
+        self.functions = {name: fem.Function(fem.functionspace(self.mesh, s)) for name, s in spaces.items()}
+        middle = np.asarray(self.mesh.geometry.x[self.mesh.geometry.dofmaps[0]]).mean(axis=1)
+        self.upper = middle[:, 1] > 0
+
+    def function(self, name: str) -> fem.Function:
+        f = self.functions[name]
+        if name == "chemical_potential":
+            f.interpolate(lambda x: 1.0 + x[1])
+        elif name == "concentration" and f.function_space.element.basix_element.degree == 1:
+            x = self.mesh.geometry.x[self.mesh.geometry.dofmaps[0]]
+            base = np.where(self.upper, 0.2, 0.8)[:, None] + 0.1 * x[:, :, 1] + self.slope * (x[:, :, 0] + 1)
+            f.x.array[f.function_space.dofmap.list] = base
+        else:
+            values = {"concentration": (0.8, 0.2), "phase": (1.0, 2.0), "hydrostatic_stress": (1e9, -2e9)}[name]
+            f.x.array[f.function_space.dofmap.list[:, 0]] = np.where(self.upper, values[1], values[0])
+        f.x.scatter_forward()
+        return f
+
+
+def merged(msh: mesh.Mesh, axis: int) -> mesh.Mesh:
+    """The mesh with the side at 1 of ``axis`` joined to the side at -1."""
+    from scifem.periodic import create_periodic_mesh
+
+    def opposite(x: np.ndarray) -> np.ndarray:
+        y = x.copy()
+        y[axis] -= 2
+        return y
+
+    return create_periodic_mesh(msh, lambda x: np.isclose(x[axis], 1), opposite)[0]
 
 
 @pytest.fixture
@@ -365,6 +424,28 @@ def test_a_field_of_another_mesh_is_left_out(place: Path, caplog: pytest.LogCapt
     COMM.barrier()
 
 
+@pytest.mark.parametrize("dim", [2, 3])
+def test_jumping_fields_and_periodic_bodies_are_written_as_they_are(place: Path, dim: int) -> None:
+    fake, n = Layered(dim=dim, n=4), 4
+    FieldSeries(place / "fields.pvd").open(fake)
+    COMM.barrier()
+    if COMM.rank:
+        COMM.barrier()
+        return
+    data = read_series(place / "fields.pvd")[0.0]
+    assert data.n_cells == (2 * n**2 if dim == 2 else 6 * n**3)
+    sizes = data.compute_cell_sizes()["Area" if dim == 2 else "Volume"]
+    assert np.isclose(sizes.sum(), (2 * NM) ** dim) and np.isclose(sizes.min(), sizes.max())  # nothing is wrapped
+    assert np.allclose(data.point_data["chemical_potential"], 1 + data.points[:, 1] / NM)
+    y = data.cell_centers().points[:, 1] / NM
+    assert np.array_equal(data.cell_data["phase"], np.where(y > 0, 2, 1))
+    assert np.allclose(data.cell_data["concentration"], np.where(y > 0, 0.2, 0.8) + 0.1 * y)
+    cells = np.asarray(data.cells).reshape(-1, dim + 2)[:, 1:]
+    expected = np.where(y > 0, 0.2, 0.8)[:, None] + 0.1 * data.points[cells][:, :, 1] / NM
+    assert np.allclose(data.cell_data["concentration_corners"], expected)
+    COMM.barrier()
+
+
 # ---- figures -------------------------------------------------------------------------------------------------
 
 
@@ -392,6 +473,151 @@ def test_the_body_is_gathered_and_averaged(dim: int) -> None:
     assert np.isclose(area, 4 * NM**2, rtol=1e-6)
     assert np.allclose([core.up for core in shown.cores], [[0, 1], [-1, 0]])
     assert np.allclose(shown.cores[1].position, [0, 0.2 * NM])
+
+
+@pytest.mark.parametrize("linear", [True, False])
+@pytest.mark.parametrize("dim", [2, 3])
+def test_a_body_is_split_where_phases_meet(place: Path, dim: int, linear: bool) -> None:
+    fake, n = Layered(dim=dim, n=4, linear=linear), 4
+    slope = 0.1 if linear else 0.0
+    body = plane.gather_body(fake)
+    FieldSeries(place / "fields.pvd").open(fake)
+    COMM.barrier()
+    if COMM.rank:
+        assert len(body.points) == len(body.cells) == len(body.phases) == 0
+        COMM.barrier()
+        return
+    piece = place / "fields" / f"step-000000.{'vtu' if COMM.size == 1 else 'pvtu'}"
+    for found in (body, redraw.read_body(piece)):
+        assert len(found.points) == (n + 1) ** dim + (n + 1) ** (dim - 1)  # those at y = 0 twice
+        assert found.phases.tolist().count(2) == len(found.cells) // 2
+        y = found.points[:, 1] / NM
+        upper = np.zeros(len(y), bool)
+        upper[found.cells[found.phases == 2]] = True
+        assert np.allclose(found.concentration, np.where(upper, 0.2, 0.8) + slope * y, rtol=0, atol=1e-12)
+        assert (
+            np.allclose(found.stress, np.where(upper, -2e9, 1e9)) and np.all(y[upper] >= 0) and np.all(y[~upper] <= 0)
+        )
+        facets = found.interfaces()
+        assert len(facets) == (n if dim == 2 else 2 * n**2) and np.allclose(found.points[facets][:, :, 1], 0)
+        shown = plane.plane_of(found)
+        lengths = np.linalg.norm(shown.seams[:, 1] - shown.seams[:, 0], axis=1)
+        assert np.isclose(lengths.sum(), 2 * NM) and np.allclose(shown.seams[:, :, 1], 0)
+        at_zero = np.abs(shown.points[:, 1]) < 1e-6 * NM
+        assert np.allclose(np.unique(shown.concentration[at_zero].round(6)), [0.2, 0.8])
+    COMM.barrier()
+
+
+def test_a_body_of_one_phase_has_no_seams() -> None:
+    body = plane.gather_body(Fake(n=4))
+    assert len(body.interfaces()) == 0 and np.all(body.phases == 1)
+    if COMM.rank == 0:
+        assert np.array_equal(body.origin, np.arange(25)) and plane.plane_of(body).seams.shape == (0, 2, 2)
+
+
+@alone
+def test_seams_of_a_round_inclusion_are_closed() -> None:
+    points, cells = grid(9, 3)
+    inner = np.linalg.norm(points[cells].mean(axis=1), axis=1) < 0.6
+    values = np.where(inner, 1.0, 0.0)
+    body = plane.Body.of(points, cells, ("cells", values), ("cells", values), 1 + values)
+    assert set(body.concentration) == {0.0, 1.0}
+    shown = plane.plane_of(body)
+    ends, times = np.unique(shown.seams.reshape(-1, 2).round(6), axis=0, return_counts=True)
+    assert len(ends) > 20 and np.all(times % 2 == 0)  # a ring
+    assert np.all(np.abs(np.linalg.norm(ends, axis=1) - 0.6) < 0.35)
+
+
+# ---- profile -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dim", [2, 3])
+def test_lateral_means_are_exact(dim: int) -> None:
+    body = plane.gather_body(Layered(dim=dim, n=5 if dim == 2 else 3, periodic=False))
+    if COMM.rank:
+        return
+    # Odd n: y = 0 runs through cells, so split by hand where the phases really meet.
+    at = np.array([-1.0, -0.77, -0.2, 0.31, 1.0]) * NM
+    means = profile.lateral_means(body, at)
+    edge = {5: 0.2, 3: 1 / 3}[5 if dim == 2 else 3]
+    assert np.allclose(means.y, at)
+    for y, mean, low, high in zip(at / NM, means.concentration, means.low, means.high, strict=True):
+        if abs(y) > edge + 1e-9:  # outside the row of cells that phases share
+            base = (0.2 if y > 0 else 0.8) + 0.1 * y
+            assert np.allclose([mean, low, high], [base + 0.05, base, base + 0.1], rtol=0, atol=1e-12)
+    assert np.allclose(means.stress[[0, 1, 4]], [1e9, 1e9, -2e9])
+    with pytest.raises(ValueError, match="nothing of the body"):
+        profile.lateral_means(body, [1.1 * NM])
+
+
+@alone
+@pytest.mark.parametrize("dim", [2, 3])
+def test_lateral_means_weigh_by_the_part_of_the_plane(dim: int) -> None:
+    rng = np.random.default_rng(3)
+    points, cells = grid(4, dim)
+    inner = np.all(np.abs(points) < 0.99, axis=1)
+    points[inner] += 0.1 * rng.uniform(-1, 1, (inner.sum(), dim))
+    flat = np.pad(points, ((0, 0), (0, 3 - dim)))
+    values = rng.normal(size=len(cells))
+    body = plane.Body.of(flat, cells, ("nodes", rng.uniform(size=len(points))), ("cells", values), None)
+    means = profile.lateral_means(body, [0.123])
+    # by sampling: the cells along many points of the plane, found by barycentric coordinates
+    samples = np.column_stack([rng.uniform(-1, 1, 4000), np.full(4000, 0.123), rng.uniform(-1, 1, 4000)])[:, :dim]
+    c, sigma = [], []
+    first = points[cells[:, 0]]
+    inverse = np.linalg.inv(np.swapaxes(points[cells[:, 1:]] - first[:, None], 1, 2))
+    for x in samples:
+        part = np.einsum("cij,cj->ci", inverse, x - first)
+        part = np.column_stack([1 - part.sum(axis=1), part])
+        k = int(np.argmax(part.min(axis=1)))
+        c.append(part[k] @ body.concentration[cells[k]])
+        sigma.append(part[k] @ body.stress[cells[k]])
+    assert abs(means.concentration[0] - np.mean(c)) < 4 * np.std(c) / 4000**0.5
+    assert abs(means.stress[0] - np.mean(sigma)) < 4 * np.std(sigma) / 4000**0.5
+    assert means.low[0] <= min(c) and means.high[0] >= max(c)
+
+
+@alone
+def test_a_profile_has_both_sides_of_each_interface(place: Path) -> None:
+    body = plane.gather_body(Layered(n=4))
+    found = profile.lateral_profile(body, [0.0])
+    assert found.interfaces == (0.0,) and np.all(np.diff(found.y) >= 0)
+    k = int(np.argmax(np.diff(found.y) == 0))
+    assert np.allclose(found.concentration[k : k + 2], [0.8, 0.2]) and np.allclose(found.stress[k : k + 2], [1e9, -2e9])
+    assert found.y[0] == -NM and found.y[-1] == NM and np.allclose(found.concentration[[0, -1]], [0.7, 0.3])
+    for off in (1e-24, -1e-24):  # as far as rounding takes the mesh from the case
+        near = profile.lateral_profile(body, [off])
+        assert np.allclose(near.concentration, found.concentration, rtol=0, atol=1e-9) and near.interfaces == (off,)
+    profile.write_profile(found, place / "profile.csv")
+    again = profile.read_profile(place / "profile.csv")
+    assert again.interfaces == (0.0,)
+    assert all(np.array_equal(getattr(found, a), getattr(again, a)) for a in ("y", "concentration", "low", "stress"))
+    (place / "profile.csv").write_text("y_m\n0\n")
+    with pytest.raises(OutputError, match="Can't read"):
+        profile.read_profile(place / "profile.csv")
+    # between two interfaces the middle belongs to both, and stands there once
+    assert profile.levels(body, [-0.5 * NM, 0.5 * NM]).tolist().count(0.0) <= 1
+    assert np.sum(np.diff(profile.levels(body, [-0.5 * NM, 0.5 * NM])) == 0) == 2
+    assert not np.any(np.diff(profile.levels(body, [])) == 0)
+
+
+def test_the_width_of_an_interface() -> None:
+    width = profile.interface_width_10_90
+    y = np.array([-2.0, -1.0, 0.0, 0.0, 1.0, 2.0])
+    assert width(y, np.array([0.0, 0, 0, 1, 1, 1]), 0.0) == 0.0
+    assert width(y, np.array([1.0, 1, 0.95, 0.05, 0, 0]), 0.0) == 0.0
+    assert np.isclose(width(np.linspace(-1, 1, 6), np.linspace(0.2, 0.7, 6), 0.1), 1.6)
+    assert np.isclose(width(y, np.array([0.0, 0.0, 0.2, 0.2, 1.0, 1.0]), 0.0), 0.5 + 0.7 / 0.8)
+    # the jump from 20 to 60 % is no distance; from 0 to 20 and from 60 to 100 % c is linear
+    assert np.isclose(width(y, np.array([0.0, 0.0, 0.2, 0.6, 1.0, 1.0]), 0.0), 0.5 + 0.75)
+    assert np.isclose(width(y, 1 - np.array([0.0, 0.0, 0.2, 0.6, 1.0, 1.0]), 0.0), 0.5 + 0.75)
+    # a dip in the upper part from 1 to 0.8 and back: the outermost crossing is on its far side
+    assert np.isclose(width(y, np.array([0.0, 0.0, 0.0, 1.0, 0.8, 1.0]), 0.0), 1.5)
+    # a hump before the jump, too low to count
+    assert width(y, np.array([0.0, 0.05, 0.0, 1.2, 1.0, 1.0]), 0.0) == 0.0
+    assert math.isnan(width(y, np.full(6, 0.3), 0.0))
+    with pytest.raises(ValueError, match="does not lead across"):
+        width(y, y, 3.0)
 
 
 @alone
@@ -429,6 +655,90 @@ def test_figures_are_drawn(place: Path, dim: int) -> None:
     COMM.barrier()
 
 
+@pytest.mark.parametrize("dim", [2, 3])
+def test_a_layered_body_gets_a_profile(place: Path, dim: int) -> None:
+    fake, log = Layered(dim=dim, n=4), History(None)
+    out = Figures(place / "figures", log, title="layers", interfaces=[0.0])
+    log.open(fake)
+    out.open(fake)
+    out.close(fake.go(1, 2.0))
+    if COMM.rank == 0:
+        assert (place / "figures" / "profile.png").stat().st_size > 20_000
+        assert profile.read_profile(place / "profile.csv").interfaces == (0.0,)
+        assert "profile.csv" in folder._OWNED
+    COMM.barrier()
+
+
+@alone
+def test_jumps_are_sharp_in_the_picture(place: Path) -> None:
+    from matplotlib.image import imread
+
+    points = np.array([[0.0, 0], [10, 0], [10, 5], [0, 5], [10, 10], [0, 10], [0, 5], [10, 5]]) * NM
+    triangles = np.array([[0, 1, 2], [0, 2, 3], [6, 7, 4], [6, 4, 5]])
+    c = np.array([0.9] * 4 + [0.1] * 4)
+    seams = np.array([[[0, 5], [10, 5]]]) * NM
+    shown = plane.Plane(points, triangles, c, c * 1e9, seams=seams)
+    figures.draw_fields(shown, place / "sharp.png")
+    picture = imread(place / "sharp.png")[..., :3]
+    column = picture[:, 200]
+    from matplotlib import colormaps
+
+    yellow, blue = (np.array(colormaps["viridis"](v)[:3]) for v in (1.0, 0.0))
+    is_yellow, is_blue = (np.abs(column - colour).max(axis=1) < 0.02 for colour in (yellow, blue))
+    assert is_yellow.sum() > 150 and is_blue.sum() > 150
+    between = np.flatnonzero(is_blue).max(), np.flatnonzero(is_yellow).min()
+    assert 0 < between[1] - between[0] <= 6  # the line of the interface, and nothing else
+
+
+@alone
+def test_several_runs_in_one_figure(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = [plane.plane_of(plane.gather_body(Layered(n=4))) for _ in range(2)]
+    core = plane.Core(np.array([0.25, 0.0]) * NM, np.array([0.0, 1.0]), 0.1 * NM)
+    marked = plane.Plane(*[getattr(shown[1], a) for a in ("points", "triangles", "concentration", "stress")], (core,))
+    marked = plane.Plane(**{**vars(marked), "concentration": 0.5 * marked.concentration, "seams": shown[1].seams})
+    limits, views, letters = [], [], []
+    paint, dress = panels.paint, panels.dress
+    monkeypatch.setattr(panels, "paint", lambda *a: (limits.append(a[4]), paint(*a))[1])
+    monkeypatch.setattr(panels, "dress", lambda *a, **k: (views.append(a[2]), letters.append(a[0]), dress(*a, **k))[2])
+    out = place / "both.png"
+    figures.draw_comparison([shown[0], marked], out, titles=["coherent", "with $ misfit"], window=1 * NM)
+    assert out.stat().st_size > 20_000
+    assert limits[0] == limits[2] and limits[1] == limits[3] and np.allclose(limits[1], (-2.0, 2.0))
+    assert np.allclose(limits[0], (0.5 * 0.2, 0.8))  # of both runs, in the window and the cells that reach into it
+    assert all(np.allclose(v, np.array([-0.25, 0.75, -0.5, 0.5]) * NM) for v in views)
+    assert [ax.get_title(loc="left") for ax in letters] == ["a)", "b)", "c)", "d)"]
+    for name in ("one.pdf", "one.svg"):
+        figures.draw_comparison(shown[:1], place / name, titles=[""])
+        assert (place / name).stat().st_size > 5000
+    with pytest.raises(CaseError, match="this ending is not known"):
+        redraw.compare([place], place / "case.toml")
+    with pytest.raises(CaseError, match="holds no run"):
+        redraw.compare([place, place], place / "a.png")
+
+
+@alone
+def test_plot_compares_the_folders_of_runs(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    case = Case.load("llzo-edge-dislocation")
+    for name, layered in (("a", True), ("b", False)):
+        run = prepare(place / name)
+        run.case.write_text(case.replace({"title": f"run {name}"}).to_toml())
+        FieldSeries(run.fields).open((Layered if layered else Fake)(n=4))
+        log = History(run.history)
+        log.open(Fake())
+        log.close(Fake())
+    out = place / "c.pdf"
+    assert cli.main(["plot", str(place / "a"), str(place / "b"), "--out", str(out)]) == 0
+    assert capsys.readouterr().out == f"{out}\n" and out.read_bytes().startswith(b"%PDF")
+    body = plane.gather_body(Layered(n=4))
+    profile.write_profile(profile.lateral_profile(body, [0.0]), place / "a" / "profile.csv")
+    assert cli.main(["plot", str(place / "a")]) == 0  # one step: no history; the profile from its table
+    assert capsys.readouterr().out.split() == [str(place / "a" / "figures" / f) for f in ("fields.png", "profile.png")]
+    assert cli.main(["plot", str(place / "a"), str(place / "none")]) == 2
+    assert "holds no run" in capsys.readouterr().err
+    assert cli.main(["plot", str(place / "a"), "--out", "x.toml"]) == 2
+    assert "this ending is not known" in capsys.readouterr().err
+
+
 @alone
 def test_the_close_up(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     points = np.array([[0.0, 0], [100, 0], [100, 100], [0, 100]]) * NM
@@ -438,7 +748,7 @@ def test_the_close_up(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def close(*cores: tuple[float, float], window: float | None = None, width: float = 1.0) -> list[float] | None:
         marks = tuple(plane.Core(np.array(c) * NM, up, width * NM) for c in cores)
         shown = plane.Plane(flat.points, flat.triangles, flat.concentration, flat.stress, marks)
-        box = figures._close_up(shown, (0.0, 100 * NM, 0.0, 100 * NM), window)
+        box = panels.close_up(shown, (0.0, 100 * NM, 0.0, 100 * NM), window)
         return None if box is None else [round(v / NM, 6) for v in box]
 
     assert close() is None and close((50, 50), width=20) is None and close((10, 10), (90, 90)) is None
@@ -451,7 +761,7 @@ def test_the_close_up(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     figures.draw_history({"time": [0.0], "step_size": [0.0]}, place / "none.png")
     figures.draw_history({"time": [0.0, 1.0], "step_size": [0.0, 1.0]}, place / "bare.png")
     assert not (place / "none.png").exists() and (place / "bare.png").exists()
-    assert [figures.round_length(v * NM)[1] for v in (1, 4.9, 25, 0.3, 999, 1000, 3e6)] == [
+    assert [panels.round_length(v * NM)[1] for v in (1, 4.9, 25, 0.3, 999, 1000, 3e6)] == [
         *("1 nm", "2 nm", "20 nm", "0.2 nm", "500 nm", "1 µm", "2 mm")
     ]
     monkeypatch.setattr(folder.os, "fsync", lambda _: fail(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))))

@@ -1,6 +1,8 @@
 """Everything a user can say, as frozen and validated data; TOML is its written form."""
 
 from chemomech.case.case import Case, builtin_cases
+from chemomech.case.layers import Inclusion, Layer
+from chemomech.case.misfit import Ensemble, Misfit, MisfitArray
 from chemomech.case.parts import (
     Boundary,
     Box,
@@ -30,13 +32,18 @@ __all__ = [
     "Dislocation",
     "Displacement",
     "Domain",
+    "Ensemble",
     "Equilibrium",
     "Fraction",
     "Frozen",
+    "Inclusion",
     "Initial",
+    "Layer",
     "Material",
     "Mesh",
     "MeshFile",
+    "Misfit",
+    "MisfitArray",
     "Output",
     "Rectangle",
     "Solver",

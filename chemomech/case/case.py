@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import tomli_w
 from pydantic import Field, model_validator
 
 from chemomech.case import checks, reading
+from chemomech.case.lines import Array as LineArray
+from chemomech.case.lines import misfit_array
+from chemomech.case.misfit import Ensemble, Misfit
 from chemomech.case.parts import (
     Boundary,
+    Box,
     Dislocation,
     Domain,
     Equilibrium,
@@ -24,9 +30,12 @@ from chemomech.case.parts import (
     Solver,
     Time,
 )
+from chemomech.case.random_lines import ensemble_lines
+from chemomech.case.regions import Interface, interfaces
 from chemomech.errors import CaseError
 from chemomech.frozen import Frozen, Hint, first_of
 from chemomech.materials.laws import Material
+from chemomech.typing import Array
 from chemomech.units import PositiveTemperature
 
 
@@ -51,6 +60,8 @@ class Case(Frozen):
     mesh: Mesh = Mesh()
     materials: Annotated[dict[str, Material], Hint("a table such as [materials.llzo] with library = 'LLZO'")]
     dislocations: tuple[Dislocation, ...] = ()
+    misfits: tuple[Misfit, ...] = ()
+    ensembles: tuple[Ensemble, ...] = ()
     boundaries: dict[str, Boundary] = Field(default_factory=dict)
     initial: Initial = Initial()
     time: Time = Time()
@@ -69,9 +80,9 @@ class Case(Frozen):
             return data
         name = next(iter(materials))
         if isinstance(domain, Mapping) and not domain.get("material") and "path" not in domain:
-            if domain.get("shape") != "file":
+            if domain.get("shape") != "file" and not domain.get("layers"):
                 return {**data, "domain": {**domain, "material": name}}
-        elif isinstance(domain, Frozen) and getattr(domain, "material", None) == "":
+        elif getattr(domain, "material", None) == "" and isinstance(domain, Rectangle | Box) and not domain.layers:
             return {**data, "domain": domain.model_copy(update={"material": name})}
         return data
 
@@ -93,22 +104,66 @@ class Case(Frozen):
         """The materials the body may consist of, by name; all of them for a mesh file."""
         if isinstance(self.domain, MeshFile):
             return dict(self.materials)
-        return {name: m for name, m in self.materials.items() if name == self.domain.material}
+        names = {layer.material for layer in self.domain.layers} or {self.domain.material}
+        names |= {inclusion.material for inclusion in self.domain.inclusions}
+        return {name: m for name, m in self.materials.items() if name in names}
+
+    @property
+    def interfaces(self) -> tuple[Interface, ...]:
+        """The flat interfaces between layers of different materials, from bottom to top."""
+        return interfaces(self.domain)
+
+    @cached_property
+    def misfit_arrays(self) -> tuple[LineArray, ...]:
+        """The dislocations of each misfit, and the part of it that they take up.
+
+        Raises:
+            CaseError: If a list of positions can't be read, or an array does not fit the body.
+        """
+        return tuple(misfit_array(self, i) for i in range(len(self.misfits)))
+
+    @cached_property
+    def all_dislocations(self) -> tuple[Dislocation, ...]:
+        """Every dislocation of the body: those of ``dislocations``, of ``misfits`` and of ``ensembles``, in this order.
+
+        Raises:
+            CaseError: As ``misfit_arrays``, or if an ensemble has no line or no room.
+        """
+        made = [line for array in self.misfit_arrays for line in array.lines]
+        made += [line for i in range(len(self.ensembles)) for line in ensemble_lines(self, i)]
+        return (*self.dislocations, *made)
+
+    def misfit_strain(self, material: str) -> Array:
+        """Stress-free strain of a material that does not fit to its substrate, shape (3, 3).
+
+        It is minus the strain that the material takes to fit, along x and z; ``out_of_plane`` says how much of it
+        there is along z in 2D. ``Material.eigenstrain`` is not part of it.
+        """
+        strain = np.zeros((3, 3))
+        for i, misfit in enumerate(self.misfits):
+            if misfit.phase == material:
+                left = {"array": 1.0 - self.misfit_arrays[i].relaxed, "coherent": 1.0, "none": 0.0}
+                along_z = 1.0 if self.dimension == 3 else left[misfit.out_of_plane]
+                strain -= misfit.elastic_strain(self.materials) * np.diag([1.0, 0.0, along_z])
+        return strain
 
     @property
     def resolved_mesh(self) -> Mesh:
         """The mesh settings with the numbers used where none are given.
 
         ``size`` is 1/24 of the longest edge of the body (of a mesh file it stays unknown), ``core_size`` a quarter of
-        the smallest core and at most ``size``.
+        the smallest core and at most ``size``, ``interface_size`` that of ``size`` where there are interfaces.
         """
         size, core = self.mesh.size, self.mesh.core_size
         if size is None and not isinstance(self.domain, MeshFile):
             size = max(self.domain.size) / 24.0
-        if core is None and self.dislocations:
-            core = min(dislocation.core for dislocation in self.dislocations) / 4.0
+        if core is None and self.all_dislocations:
+            core = min(dislocation.core for dislocation in self.all_dislocations) / 4.0
             core = core if size is None else min(core, size)
-        return self.mesh.model_copy(update={"size": size, "core_size": core})
+        between = self.mesh.interface_size
+        if between is None and not isinstance(self.domain, MeshFile) and (self.interfaces or self.domain.inclusions):
+            between = size
+        return self.mesh.model_copy(update={"size": size, "core_size": core, "interface_size": between})
 
     @classmethod
     def load(cls, source: str | Path, overrides: Mapping[str, Any] | None = None) -> Case:
@@ -138,9 +193,11 @@ class Case(Frozen):
         """
         data = reading.parse(text, file)
         changes = dict(overrides or {})
-        domain = data.get("domain")
-        if file is not None and isinstance(domain, dict) and isinstance(domain.get("path"), str):
-            domain["path"] = str((Path(file).parent / domain["path"]).absolute())
+        if file is not None:
+            reading.beside(data.get("domain"), "path", file)
+            misfits = data.get("misfits")
+            for misfit in misfits if isinstance(misfits, list) else ():
+                reading.beside(misfit.get("array") if isinstance(misfit, dict) else None, "file", file)
         try:
             return cls(**(reading.overridden(data, changes) if changes else data))
         except CaseError as error:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from chemomech import expressions
-from chemomech.case.parts import FRACTION, Box, Dislocation, MeshFile, Rectangle, inside_distance
+from chemomech.case.checking import Errors, components, unknown_material, vector
+from chemomech.case.layer_checks import boundary_problems, domain_problems, place_problems
+from chemomech.case.misfit_checks import misfit_problems
+from chemomech.case.parts import FRACTION, Dislocation, MeshFile, Rectangle
 from chemomech.errors import CaseError
 from chemomech.frozen import Invalid, did_you_mean, listing
 from chemomech.materials.laws import GAS_CONSTANT, Cubic, Material
@@ -18,30 +21,28 @@ from chemomech.units import pretty
 if TYPE_CHECKING:
     from chemomech.case.case import Case
 
-Errors = Iterator[CaseError]
-
 SIDES: Final = {
     "rectangle": ("left", "right", "bottom", "top"),
     "box": ("left", "right", "bottom", "top", "back", "front"),
 }
 _DIGITS: Final = 1e-6
-_COUNT: Final = {2: "two", 3: "three"}
 
 
 def problems(case: Case) -> Errors:
     """Everything that is wrong with a case whose parts are valid one by one."""
     yield from _materials(case)
-    yield from _domain(case)
-    yield from _mesh(case)
+    wrong = [*_domain(case), *domain_problems(case)]
+    if not wrong:
+        wrong = [*misfit_problems(case)]
+    yield from wrong
+    dislocations = case.dislocations if wrong else case.all_dislocations
+    if not wrong:
+        yield from _mesh(case, dislocations)
     for i, dislocation in enumerate(case.dislocations):
-        yield from _dislocation(case, f"dislocations.{i}", dislocation)
-    yield from _boundaries(case)
+        yield from _dislocation(case, f"dislocations.{i}", dislocation, placed=not wrong)
+    yield from _boundaries(case, dislocations)
     yield from _initial(case)
     yield from _time(case)
-
-
-def _vector(values: Iterable[float]) -> str:
-    return f"({', '.join(pretty(v, 'm') for v in values)})"
 
 
 def _materials(case: Case) -> Errors:
@@ -73,7 +74,7 @@ def _paper_mobility(case: Case, key: str, material: Material) -> Errors:
 
 
 def _in_plane(key: str, material: Material) -> Errors:
-    from chemomech.materials.orientation import molar_volume_tensor, stiffness
+    from chemomech.materials.orientation import eigenstrain_tensor, molar_volume_tensor, stiffness
 
     if isinstance(material.elasticity, Cubic):
         matrix = stiffness(material.elasticity)
@@ -86,19 +87,17 @@ def _in_plane(key: str, material: Material) -> Errors:
                 "can't carry",
                 "an orientation with z as a symmetry axis, such as ['45 deg', '0 deg', '0 deg'], or a box (3D)",
             )
-    omega = molar_volume_tensor(material)
-    if np.abs(omega[2, :2]).max() > 1e-8 * np.abs(omega).max():
-        yield CaseError(
-            f"{key}.partial_molar_volume",
-            None,
-            "lithium makes shear strain out of the plane, which a 2D computation can't carry",
-            "a tensor without xz and yz entries, or a box (3D)",
-        )
-
-
-def _unknown_material(key: str, name: str, case: Case) -> CaseError:
-    guess = did_you_mean(name, case.materials)
-    return CaseError(key, name, f"there is no material of this name{guess}", listing(case.materials))
+    for field, tensor, what in (
+        ("partial_molar_volume", molar_volume_tensor(material), "lithium makes"),
+        ("eigenstrain", eigenstrain_tensor(material), "the free phase has"),
+    ):
+        if np.abs(tensor[2, :2]).max() > 1e-8 * np.abs(tensor).max():
+            yield CaseError(
+                f"{key}.{field}",
+                None,
+                f"{what} shear strain out of the plane, which a 2D computation can't carry",
+                "a tensor without xz and yz entries, or a box (3D)",
+            )
 
 
 def _domain(case: Case) -> Errors:
@@ -106,19 +105,21 @@ def _domain(case: Case) -> Errors:
     if isinstance(domain, MeshFile):
         for group, name in domain.materials.items():
             if name not in case.materials:
-                yield _unknown_material(f"domain.materials.{group}", name, case)
+                yield unknown_material(f"domain.materials.{group}", name, case)
+    elif domain.layers:
+        pass
     elif case.materials and not domain.material:
         yield CaseError("domain.material", None, "is missing, and there are several", listing(case.materials))
     elif case.materials and domain.material not in case.materials:
-        yield _unknown_material("domain.material", domain.material, case)
+        yield unknown_material("domain.material", domain.material, case)
     if case.plane == "stress" and case.dimension == 3:
         yield CaseError("plane", case.plane, "a box is computed in three dimensions", "no plane, or a rectangle")
 
 
-def _mesh(case: Case) -> Errors:
-    if not case.dislocations:
+def _mesh(case: Case, dislocations: Sequence[Dislocation]) -> Errors:
+    if not dislocations:
         return
-    smallest = min(dislocation.core for dislocation in case.dislocations)
+    smallest = min(dislocation.core for dislocation in dislocations)
     name = "size" if case.mesh.structured else "core_size"
     size = getattr(case.resolved_mesh, name)
     if size is not None and size > smallest * (1.0 + _DIGITS):
@@ -131,23 +132,11 @@ def _mesh(case: Case) -> Errors:
         )
 
 
-def _components(case: Case, key: str, values: tuple[float, ...], example: str) -> Errors:
-    dimension = case.dimension or (len(values) if len(values) in _COUNT else 2)
-    if len(values) != dimension:
-        word = _COUNT[dimension]
-        yield CaseError(
-            key,
-            None,
-            f"has {len(values)} component{'s' * (len(values) != 1)} where the body has {dimension} dimensions",
-            f"{word} {example}",
-        )
-
-
-def _dislocation(case: Case, key: str, dislocation: Dislocation) -> Errors:
+def _dislocation(case: Case, key: str, dislocation: Dislocation, placed: bool) -> Errors:
     wrong = [
-        *_components(case, f"{key}.position", dislocation.position, "lengths such as '1 nm'"),
-        *_components(case, f"{key}.burgers", dislocation.burgers, "lengths such as '1 nm'"),
-        *_components(case, f"{key}.normal", dislocation.normal or dislocation.burgers, "numbers"),
+        *components(case, f"{key}.position", dislocation.position, "lengths such as '1 nm'"),
+        *components(case, f"{key}.burgers", dislocation.burgers, "lengths such as '1 nm'"),
+        *components(case, f"{key}.normal", dislocation.normal or dislocation.burgers, "numbers"),
     ]
     if case.dimension is None and len(dislocation.position) != len(dislocation.burgers):
         count = len(dislocation.position)
@@ -158,17 +147,8 @@ def _dislocation(case: Case, key: str, dislocation: Dislocation) -> Errors:
         yield wrong[0]
         return
     yield from _slip_system(key, dislocation)
-    if isinstance(case.domain, (Rectangle, Box)):
-        depth = inside_distance(case.domain, dislocation.position, dislocation.line)
-        if depth <= _DIGITS * min(case.domain.size):
-            size = " x ".join(pretty(s, "m") for s in case.domain.size)
-            place = f"outside the body by {pretty(-depth, 'm')}" if depth < 0.0 else "on the edge of the body"
-            yield CaseError(
-                f"{key}.position",
-                _vector(dislocation.position),
-                f"the dislocation lies {place}",
-                f"a point inside the {case.domain.shape} of {size} around {_vector(case.domain.center)}",
-            )
+    if placed:
+        yield from place_problems(case, key, dislocation)
 
 
 def _slip_system(key: str, dislocation: Dislocation) -> Errors:
@@ -182,7 +162,7 @@ def _slip_system(key: str, dislocation: Dislocation) -> Errors:
     if abs(b @ line) > _DIGITS * np.linalg.norm(b) * np.linalg.norm(line):
         yield CaseError(
             f"{key}.burgers",
-            _vector(dislocation.burgers),
+            vector(dislocation.burgers),
             "the Burgers vector is not perpendicular to the line, so that this is no edge dislocation",
             f"a vector perpendicular to line = {list(dislocation.line)}",
         )
@@ -193,7 +173,7 @@ def _slip_system(key: str, dislocation: Dislocation) -> Errors:
     if abs(b @ normal) > _DIGITS * np.linalg.norm(b) * np.linalg.norm(normal):
         yield CaseError(
             f"{key}.burgers",
-            _vector(dislocation.burgers),
+            vector(dislocation.burgers),
             "the Burgers vector is not in the slip plane",
             f"a vector perpendicular to normal = {list(dislocation.normal)}",
         )
@@ -206,7 +186,7 @@ def _slip_system(key: str, dislocation: Dislocation) -> Errors:
         )
 
 
-def _boundaries(case: Case) -> Errors:
+def _boundaries(case: Case, dislocations: Sequence[Dislocation]) -> Errors:
     names = SIDES.get(case.domain.shape)
     outer = case.boundaries.get("outer")
     for name, boundary in case.boundaries.items():
@@ -221,9 +201,10 @@ def _boundaries(case: Case) -> Errors:
         if case.dimension == 2 and boundary.displacement is not None and boundary.displacement.z is not None:
             yield CaseError(f"{key}.displacement.z", None, "a 2D body has no displacement along z", "x and y")
         if isinstance(boundary.traction, tuple):
-            yield from _components(case, f"{key}.traction", boundary.traction, "pressures such as '10 MPa'")
+            yield from components(case, f"{key}.traction", boundary.traction, "pressures such as '10 MPa'")
         elif boundary.traction == "dislocations":
-            yield from _dislocation_traction(case, f"{key}.traction")
+            yield from _dislocation_traction(case, f"{key}.traction", dislocations)
+        yield from boundary_problems(case, name, boundary)
         turned = isinstance(case.domain, Rectangle) and abs(math.remainder(case.domain.rotation, 90.0)) > 1e-9
         if boundary.roller and turned:
             yield CaseError(
@@ -251,9 +232,9 @@ def _boundaries(case: Case) -> Errors:
                 )
 
 
-def _dislocation_traction(case: Case, key: str) -> Errors:
+def _dislocation_traction(case: Case, key: str, dislocations: Sequence[Dislocation]) -> Errors:
     allowed = "a list of pressures, or 'dislocations' in an isotropic body with dislocations"
-    if not case.dislocations:
+    if not dislocations:
         yield CaseError(key, "dislocations", "there are no dislocations", allowed)
     stiffness = [material.elasticity for material in case.used_materials.values()]
     if any(isinstance(elasticity, Cubic) for elasticity in stiffness):
@@ -267,7 +248,7 @@ def _initial(case: Case) -> Errors:
     if isinstance(given, dict):
         for name in given:
             if name not in case.materials:
-                yield _unknown_material(f"initial.concentration.{name}", name, case)
+                yield unknown_material(f"initial.concentration.{name}", name, case)
     for name, material in case.used_materials.items():
         without = given is None or (isinstance(given, dict) and name not in given)
         if without and material.reference_concentration in (0.0, 1.0):
@@ -306,7 +287,7 @@ def _formula(case: Case, key: str, formula: str) -> Errors:
         yield CaseError(
             key,
             formula,
-            f"the formula gives {values[worst]:.6g} at {_vector(points[:, worst])}",
+            f"the formula gives {values[worst]:.6g} at {vector(points[:, worst])}",
             "a formula with values in (0, 1) everywhere in the body",
         )
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BeforeValidator, Field, PlainSerializer, field_validator, model_validator
 
 from chemomech import expressions
+from chemomech.case.layers import Inclusion, Layer
 from chemomech.frozen import NUMBER, Entries, Frozen, Hint, Invalid, Within, did_you_mean
 from chemomech.units import (
     Angle,
@@ -36,7 +37,9 @@ _TRIPLE: Final = Entries(3, "three lengths such as ['60 nm', '40 nm', '40 nm']")
 class Rectangle(Frozen):
     """A rectangle with the boundaries ``left``, ``right``, ``bottom`` and ``top``.
 
-    ``rotation`` turns the body about its center, counter-clockwise, names included.
+    ``rotation`` turns the body about its center, counter-clockwise, names included. ``layers``, from bottom to top,
+    stand in place of ``material``. The sides of an axis in ``periodic`` become one; those of an axis in ``mirror``
+    are planes of symmetry.
     """
 
     shape: Literal["rectangle"] = "rectangle"
@@ -44,27 +47,41 @@ class Rectangle(Frozen):
     center: Annotated[tuple[Length, Length], _PAIR] = (0.0, 0.0)
     rotation: Angle = 0.0
     material: str = ""
+    layers: tuple[Layer, ...] = ()
+    inclusions: tuple[Inclusion, ...] = ()
+    periodic: tuple[Literal["x"], ...] = ()
+    mirror: tuple[Literal["x"], ...] = ()
 
 
 class Box(Frozen):
-    """A box with the boundaries ``left``, ``right`` (x), ``bottom``, ``top`` (y), ``back``, ``front`` (z)."""
+    """A box with the boundaries ``left``, ``right`` (x), ``bottom``, ``top`` (y), ``back``, ``front`` (z).
+
+    ``layers``, ``periodic`` and ``mirror`` as in a :class:`Rectangle`; layers are stacked along y.
+    """
 
     shape: Literal["box"] = "box"
     size: Annotated[tuple[PositiveLength, PositiveLength, PositiveLength], _TRIPLE]
     center: Annotated[tuple[Length, Length, Length], _TRIPLE] = (0.0, 0.0, 0.0)
     material: str = ""
+    layers: tuple[Layer, ...] = ()
+    inclusions: tuple[Inclusion, ...] = ()
+    periodic: tuple[Literal["x", "z"], ...] = ()
+    mirror: tuple[Literal["x", "z"], ...] = ()
 
 
 class MeshFile(Frozen):
     """A gmsh file; physical groups give the phases (cells) and the boundaries (facets) their names.
 
-    ``path`` is relative to the TOML file it stands in, else to the working folder.
+    ``path`` is relative to the TOML file it stands in, else to the working folder. The sides of an axis in
+    ``periodic`` or ``mirror`` must be flat; the nodes on two periodic ones must match.
     """
 
     shape: Literal["file"] = "file"
     path: Annotated[str, Hint("the path of a .msh file")]
     length_unit: PositiveLength = 1.0
     materials: dict[str, str] = Field(default_factory=dict)
+    periodic: tuple[Literal["x", "z"], ...] = ()
+    mirror: tuple[Literal["x", "z"], ...] = ()
 
 
 def _with_shape(value: object) -> object:
@@ -82,14 +99,15 @@ Domain = Annotated[Annotated[Rectangle | Box | MeshFile, Field(discriminator="sh
 
 
 class Mesh(Frozen):
-    """How fine the mesh is: ``size`` far from defects, ``core_size`` at dislocation cores.
+    """How fine the mesh is: ``size`` far from defects, ``core_size`` at cores, ``interface_size`` between materials.
 
-    The size grows away from a core by ``growth`` per unit of distance. ``structured`` asks for equal
+    The size grows away from a core or an interface by ``growth`` per unit of distance. ``structured`` asks for equal
     right-angled cells of ``size`` instead. ``Case.resolved_mesh`` holds the numbers used where none are given.
     """
 
     size: PositiveLength | None = None
     core_size: PositiveLength | None = None
+    interface_size: PositiveLength | None = None
     growth: Annotated[
         float, NUMBER, Within("the growth must lie between 0 and 2", "a number in (0, 2]", gt=0.0, le=2.0)
     ] = 0.2
@@ -114,6 +132,7 @@ class Dislocation(Frozen):
             medium, a smooth field that makes the mesh free of the slipped plane. ``slip``: the slip spread
             over the slipped half plane (paper 004, eq. 6), which needs a fine mesh all along that plane.
             Both have the same incompatibility, and so the same stress and concentration.
+        phase: The material the line is meant to lie in, to be checked; not given: any.
     """
 
     position: Annotated[Vector, Hint("a point such as ['0 nm', '0 nm']")]
@@ -123,6 +142,7 @@ class Dislocation(Frozen):
     normal: tuple[float, ...] | None = None
     cut: Literal["backward", "forward"] = "backward"
     eigenstrain: Literal["elastic", "slip"] = "elastic"
+    phase: str = ""
 
     @field_validator("line", "normal")
     @classmethod
@@ -191,6 +211,12 @@ class Boundary(Frozen):
     concentration: Fraction | None = None
     chemical_potential: MolarEnergy | None = None
     molar_flux: MolarFlux | None = None
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """The conditions given here."""
+        fields = ("displacement", "roller", "traction", *CHEMICAL)
+        return tuple(name for name in fields if getattr(self, name) is not None and getattr(self, name) is not False)
 
     @property
     def chemical(self) -> tuple[str, ...]:

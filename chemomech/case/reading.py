@@ -81,6 +81,12 @@ def parse(text: str, file: str | FilePath | None) -> dict[str, Any]:
         raise CaseError("syntax", None, "this is nested too deeply", "a shallower file", file=file) from error
 
 
+def beside(table: object, key: str, file: str | FilePath) -> None:
+    """Take a path in a table as relative to the file the table stands in."""
+    if isinstance(table, dict) and isinstance(table.get(key), str):
+        table[key] = str((FilePath(file).parent / table[key]).absolute())
+
+
 def parse_override(text: str) -> tuple[str, Any]:
     """``KEY=VALUE`` as a dotted key and a value: a TOML value if it is one, else the text itself.
 

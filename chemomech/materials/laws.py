@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, PlainSerializer, model_validator
@@ -14,8 +14,10 @@ from chemomech.units import (
     GradientEnergy,
     MolarEnergy,
     PositiveDiffusivity,
+    PositiveLength,
     PositiveMolarConcentration,
     PositivePressure,
+    PositiveSurfaceEnergy,
     Pressure,
     expected,
     to_si,
@@ -81,26 +83,28 @@ Elasticity = Annotated[Annotated[Isotropic | Cubic, Field(discriminator="kind")]
 
 Diagonal = tuple[float, float, float]
 _OMEGA: Final = "m^3/mol"
-_OMEGA_EXPECTED: Final = expected(_OMEGA) + "; or 3 of them (diagonal), or 3 rows of 3 (symmetric)"
+_TENSOR: Final = "; or 3 of them (diagonal), or 3 rows of 3 (symmetric)"
+_OMEGA_EXPECTED: Final = expected(_OMEGA) + _TENSOR
+_STRAIN_EXPECTED: Final = "a number in (-0.5, 0.5) such as 0.01" + _TENSOR
 
 
 def _is_list(value: object) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, str)
 
 
-def _read_omega(value: Any) -> Any:
+def _read_tensor(value: Any, number: Callable[[Any], float], allowed: str) -> Any:
     if not _is_list(value):
         try:
-            return to_si(value, _OMEGA)
+            return number(value)
         except Invalid as error:
-            raise Invalid(error.problem, _OMEGA_EXPECTED) from None
+            raise Invalid(error.problem, allowed) from None
     if len(value) != 3:
-        raise Invalid(f"a tensor has 3 entries or 3 rows, not {len(value)}", _OMEGA_EXPECTED)
+        raise Invalid(f"a tensor has 3 entries or 3 rows, not {len(value)}", allowed)
     if not any(_is_list(row) for row in value):
-        return tuple(to_si(x, _OMEGA) for x in value)
+        return tuple(number(x) for x in value)
     if not all(_is_list(row) and len(row) == 3 for row in value):
-        raise Invalid("every row of the tensor has 3 entries", _OMEGA_EXPECTED)
-    rows = tuple(tuple(to_si(x, _OMEGA) for x in row) for row in value)
+        raise Invalid("every row of the tensor has 3 entries", allowed)
+    rows = tuple(tuple(number(x) for x in row) for row in value)
     size = max(abs(x) for row in rows for x in row)
     for i, j in ((0, 1), (0, 2), (1, 2)):
         if abs(rows[i][j] - rows[j][i]) > 1e-9 * size:
@@ -111,6 +115,22 @@ def _read_omega(value: Any) -> Any:
     return rows
 
 
+def _read_omega(value: Any) -> Any:
+    return _read_tensor(value, lambda x: to_si(x, _OMEGA), _OMEGA_EXPECTED)
+
+
+def _strain(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise Invalid("a strain is a number", _STRAIN_EXPECTED)
+    if not -0.5 < value < 0.5:
+        raise Invalid("a strain of this size is outside the small strains computed here", _STRAIN_EXPECTED)
+    return float(value)
+
+
+def _read_strain(value: Any) -> Any:
+    return _read_tensor(value, _strain, _STRAIN_EXPECTED)
+
+
 def _write_omega(value: Any) -> Any:
     return [_write_omega(x) for x in value] if _is_list(value) else to_text(value, _OMEGA)
 
@@ -118,6 +138,7 @@ def _write_omega(value: Any) -> Any:
 MolarVolumeTensor = Annotated[
     float | Diagonal | tuple[Diagonal, Diagonal, Diagonal], BeforeValidator(_read_omega), PlainSerializer(_write_omega)
 ]
+EigenstrainTensor = Annotated[float | Diagonal | tuple[Diagonal, Diagonal, Diagonal], BeforeValidator(_read_strain)]
 
 
 class Material(Frozen):
@@ -138,6 +159,11 @@ class Material(Frozen):
         diffusivity: D0, m^2/s.
         mobility: ``darken``: M = D0 c (1 - c)/RT; ``paper``: eq. 15 without its surplus c_max.
         gradient_energy: kappa, J/m.
+        lattice_constant: Edge of the cubic cell, m.
+        eigenstrain: Strain of the phase when it is free of stress at the reference concentration: a number, 3
+            (diagonal) or 3 rows of 3, in sample axes.
+        fracture_energy: Energy per area of crack, J/m^2.
+        fracture_length: Width of a smeared crack, m.
     """
 
     library: str = ""
@@ -154,6 +180,10 @@ class Material(Frozen):
     gradient_energy: Annotated[
         GradientEnergy, Within("the gradient energy must not be negative", "a gradient energy of at least 0", ge=0.0)
     ] = 0.0
+    lattice_constant: PositiveLength | None = None
+    eigenstrain: EigenstrainTensor = 0.0
+    fracture_energy: PositiveSurfaceEnergy | None = None
+    fracture_length: PositiveLength | None = None
 
     @classmethod
     def from_library(cls, name: str, **changes: Any) -> Material:

@@ -25,6 +25,7 @@ _FIELDS: Final = (
     "interaction",
     "reference_potential",
     "diffusivity",
+    "lattice_constant",
 )
 
 

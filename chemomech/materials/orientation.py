@@ -127,10 +127,20 @@ def youngs_modulus(elasticity: Isotropic | Cubic, direction: Sequence[float]) ->
 
 def molar_volume_tensor(material: Material) -> Array:
     """Omega in sample axes, shape (3, 3), m^3/mol; a scalar Omega gives Omega times the unit tensor."""
-    omega = np.asarray(material.partial_molar_volume, dtype=float)
-    if omega.ndim == 0:
-        return np.asarray(float(omega) * np.eye(3))
-    return np.diag(omega) if omega.ndim == 1 else omega
+    return _tensor(material.partial_molar_volume)
+
+
+def eigenstrain_tensor(material: Material) -> Array:
+    """Stress-free strain of the phase at its reference concentration, in sample axes, shape (3, 3)."""
+    return _tensor(material.eigenstrain)
+
+
+def _tensor(value: object) -> Array:
+    """A number, three diagonal entries or a whole tensor, as a tensor."""
+    given = np.asarray(value, dtype=float)
+    if given.ndim == 0:
+        return np.asarray(float(given) * np.eye(3))
+    return np.diag(given) if given.ndim == 1 else given
 
 
 def chemical_stiffness(material: Material) -> float:

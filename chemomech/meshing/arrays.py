@@ -22,7 +22,10 @@ class MeshArrays:
         facets: Corner numbers of tagged facets, shape (f, 2) or (f, 3).
         facet_tags: Boundary tag of each tagged facet, shape (f,).
         phases: Material name of each cell tag.
-        boundaries: Name of each facet tag.
+        boundaries: Name of each facet tag; an interface inside the body is named ``lower|upper``, after its two
+            materials, the one with the smaller tag first.
+        twins: Nodes that are one across a periodic axis: the node on the side of larger coordinates and the one it
+            stands for, which has no twin itself, shape (k, 2).
     """
 
     points: Array
@@ -32,6 +35,7 @@ class MeshArrays:
     facet_tags: Ints
     phases: dict[str, int] = field(default_factory=dict)
     boundaries: dict[str, int] = field(default_factory=dict)
+    twins: Longs = field(default_factory=lambda: np.zeros((0, 2), dtype=np.int64))
 
     @property
     def dimension(self) -> int:
@@ -47,6 +51,7 @@ class MeshArrays:
             "cell_tags": self.cell_tags,
             "facets": self.facets,
             "facet_tags": self.facet_tags,
+            "twins": self.twins,
             "names": np.frombuffer(names.encode(), dtype=np.uint8),
         }
 
@@ -60,8 +65,14 @@ class MeshArrays:
             cell_tags=np.asarray(data["cell_tags"], dtype=np.int32),
             facets=np.asarray(data["facets"], dtype=np.int64),
             facet_tags=np.asarray(data["facet_tags"], dtype=np.int32),
+            twins=np.asarray(data.get("twins", np.zeros((0, 2))), dtype=np.int64),
             **names,
         )
+
+
+def interface_name(phases: dict[str, int], first: str, second: str) -> str:
+    """The name of the interface of two materials: ``lower|upper``, the one with the smaller tag first."""
+    return "|".join(sorted((first, second), key=phases.__getitem__))
 
 
 def measures(points: Array, cells: Longs) -> Array:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import basix.ufl
 import numpy as np
 import ufl
-from dolfinx import io, mesh
+from dolfinx import graph, io, mesh
 from mpi4py import MPI
 
 from chemomech.meshing.arrays import MeshArrays
-from chemomech.typing import Array, Ints, Mesh, MeshTags
+from chemomech.typing import Array, FunctionSpace, Ints, Mesh, MeshTags
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,8 @@ class Body:
         facet_tags: Boundary tags.
         phases: Material name -> cell tag.
         boundaries: Boundary name -> facet tag.
+        seams: Periodic axis -> where its two sides lie, internal units. Nodes on them keep their own places, and
+            share their degrees of freedom.
     """
 
     mesh: Mesh
@@ -34,6 +36,7 @@ class Body:
     facet_tags: MeshTags
     phases: dict[str, int]
     boundaries: dict[str, int]
+    seams: dict[int, tuple[float, float]] = field(default_factory=dict)
 
     @property
     def dimension(self) -> int:
@@ -54,6 +57,13 @@ class Body:
         """Corners of the local cells, ghosts included, m, shape (cells, corners, 3)."""
         return np.asarray(self.points()[self.mesh.geometry.dofmaps[0]])
 
+    def dof_coordinates(self, space: FunctionSpace) -> Array:
+        """Places of the degrees of freedom, internal units, shape (n, 3); on a seam those of its lower side."""
+        x: Array = space.tabulate_dof_coordinates()
+        for axis, (low, high) in self.seams.items():
+            x[x[:, axis] > high - 1e-9 * (high - low), axis] = low
+        return x
+
 
 def distribute(arrays: MeshArrays | None, length: float, comm: MPI.Comm) -> Body:
     """Share a mesh held by rank 0 among all ranks.
@@ -63,8 +73,11 @@ def distribute(arrays: MeshArrays | None, length: float, comm: MPI.Comm) -> Body
         length: Metres per internal unit of length.
         comm: Communicator.
     """
-    head = None if arrays is None else (arrays.dimension, arrays.phases, arrays.boundaries, arrays.cell_tags)
-    dimension, phases, boundaries, cell_values = comm.bcast(head, root=0)
+    head = None
+    if arrays is not None:
+        named = (arrays.dimension, arrays.phases, arrays.boundaries)
+        head = (*named, arrays.cell_tags, _seams(arrays, length))
+    dimension, phases, boundaries, cell_values, seams = comm.bcast(head, root=0)
     cell = {2: "triangle", 3: "tetrahedron"}[dimension]
     domain = ufl.Mesh(basix.ufl.element("P", cell, 1, shape=(dimension,)))
     if arrays is not None:
@@ -86,7 +99,35 @@ def distribute(arrays: MeshArrays | None, length: float, comm: MPI.Comm) -> Body
     local = np.arange(len(msh.topology.original_cell_index), dtype=np.int32)
     cell_tags = mesh.meshtags(msh, tdim, local, cell_values[msh.topology.original_cell_index])
     entities, values = io.distribute_entity_data(msh, tdim - 1, facets, facet_values)
-    from dolfinx import graph
-
     facet_tags = mesh.meshtags_from_entities(msh, tdim - 1, graph.adjacencylist(entities), values)
-    return Body(msh, length, cell_tags, facet_tags, phases, boundaries)
+    if not seams:
+        return Body(msh, length, cell_tags, facet_tags, phases, boundaries)
+    return _closed(Body(msh, length, cell_tags, facet_tags, phases, boundaries, seams), arrays)
+
+
+def _seams(arrays: MeshArrays, length: float) -> dict[int, tuple[float, float]]:
+    """Axes along which nodes have twins, and the extent of the mesh along them."""
+    apart = np.abs(arrays.points[arrays.twins[:, 0]] - arrays.points[arrays.twins[:, 1]])
+    low, high = arrays.points.min(axis=0), arrays.points.max(axis=0)
+    axes = [k for k in range(arrays.dimension) if np.any(apart[:, k] > 0.5 * (high[k] - low[k]))]
+    return {k: (float(low[k] / length), float(high[k] / length)) for k in axes}
+
+
+def _closed(open_body: Body, arrays: MeshArrays | None) -> Body:
+    """The body with the nodes of its periodic sides made one, two by two."""
+    from scifem.periodic import create_periodic_mesh_from_igi, transfer_meshtags_to_periodic_mesh
+
+    none = np.zeros(0, dtype=np.int64)
+    order = none if arrays is None else np.argsort(arrays.twins[:, 0])
+    replaced, partner = (none, none) if arrays is None else arrays.twins[order].T.astype(np.int64)
+    nodes = 0 if arrays is None else len(arrays.points)
+    msh, gone, _ = create_periodic_mesh_from_igi(open_body.mesh, replaced, partner, nodes)
+    tdim = open_body.dimension
+    for d in (tdim - 1, 0):
+        msh.topology.create_connectivity(d, tdim)
+    msh.topology.create_connectivity(tdim - 1, 0)
+    tags = [
+        transfer_meshtags_to_periodic_mesh(open_body.mesh, msh, gone, old)
+        for old in (open_body.cell_tags, open_body.facet_tags)
+    ]
+    return Body(msh, open_body.length, tags[0], tags[1], open_body.phases, open_body.boundaries, open_body.seams)

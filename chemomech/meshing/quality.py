@@ -7,7 +7,7 @@ from itertools import combinations
 
 import numpy as np
 
-from chemomech.meshing.arrays import MeshArrays, measures
+from chemomech.meshing.arrays import MeshArrays, interface_name, measures
 from chemomech.typing import Array
 
 
@@ -18,6 +18,9 @@ class Quality:
     Attributes:
         nodes, cells: Counts.
         cells_of, facets_of: Cells of each phase and facets of each boundary, by name.
+        interfaces_of: Facets of each interface between two phases, by name.
+        volume_of: Area (m^2) or volume (m^3) of each phase, by name.
+        twins: Nodes that stand for another one across a periodic axis.
         shortest, longest: Edge lengths, m.
         worst, mean: Shape of the cells: 1 for equal edges, 0 for flat ones.
         worst_at: Middle of the worst cell, m.
@@ -28,6 +31,9 @@ class Quality:
     cells: int
     cells_of: dict[str, int]
     facets_of: dict[str, int]
+    interfaces_of: dict[str, int]
+    volume_of: dict[str, float]
+    twins: int
     shortest: float
     longest: float
     worst: float
@@ -42,17 +48,23 @@ def quality(mesh: MeshArrays) -> Quality:
     shapes = shape(mesh)
     worst = int(np.argmin(shapes))
     middle = mesh.points[mesh.cells[worst]].mean(axis=0)
+    sizes = np.abs(measures(mesh.points, mesh.cells))
+    inner = {interface_name(mesh.phases, *pair) for pair in combinations(mesh.phases, 2)}
+    facets_of = {name: int(np.sum(mesh.facet_tags == tag)) for name, tag in mesh.boundaries.items()}
     return Quality(
         nodes=len(mesh.points),
         cells=len(mesh.cells),
         cells_of={name: int(np.sum(mesh.cell_tags == tag)) for name, tag in mesh.phases.items()},
-        facets_of={name: int(np.sum(mesh.facet_tags == tag)) for name, tag in mesh.boundaries.items()},
+        facets_of={name: number for name, number in facets_of.items() if name not in inner},
+        interfaces_of={name: number for name, number in facets_of.items() if name in inner},
+        volume_of={name: float(sizes[mesh.cell_tags == tag].sum()) for name, tag in mesh.phases.items()},
+        twins=len(mesh.twins),
         shortest=float(lengths.min()),
         longest=float(lengths.max()),
         worst=float(shapes[worst]),
         mean=float(shapes.mean()),
         worst_at=tuple(middle[: mesh.dimension].tolist()),
-        volume=float(np.abs(measures(mesh.points, mesh.cells)).sum()),
+        volume=float(sizes.sum()),
     )
 
 

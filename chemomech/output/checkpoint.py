@@ -37,7 +37,7 @@ class Nodal:
     """This rank's share of an array over the nodes (or cells) of a mesh.
 
     Attributes:
-        index: Input number of each owned entry, shape (n,).
+        index: Input number of each entry this rank answers for, shape (n,).
         values: Shape (n,) or (n, k), the same k on every rank.
         size: Number of entries of the whole array; those nobody owns are remembered as missing.
     """
@@ -48,9 +48,9 @@ class Nodal:
 
     @classmethod
     def of(cls, function: Function, where: Layout, size: int) -> Nodal:
-        """The owned values of a function of the space that ``where`` describes (see `nodes.layout`)."""
-        index = where.numbers
-        return cls(index, function.x.array.reshape(-1, where.space.dofmap.bs)[: index.size].copy(), size)
+        """The values of a function of the space that ``where`` describes (see `nodes.layout`). Collective."""
+        function.x.scatter_forward()
+        return cls(*where.entries(function), size)
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from chemomech.parallel import on_rank_zero, together
 from chemomech.typing import Array, Longs, Mesh
 
 _LOG = logging.getLogger(__name__)
+CORNERS = "_corners"  # a scalar that jumps: its mean per cell, and under this ending its values at the corners
 _VTK_CELL = {2: 5, 3: 10}  # triangle, tetrahedron
 _TYPES = {"float64": "Float64", "int64": "Int64", "uint8": "UInt8"}
 
@@ -32,7 +33,9 @@ _TYPES = {"float64": "Float64", "int64": "Int64", "uint8": "UInt8"}
 class FieldSeries:
     """Writes all fields of the snapshot, in SI units with coordinates in m, when they are due.
 
-    Due are the first state, the last one, those at ``times`` and every ``every``-th step.
+    Due are the first state, the last one, those at ``times`` and every ``every``-th step. A field that jumps
+    between cells is written as its mean in each of them; a scalar one also with its values at the corners of the
+    cells, in the order of their nodes, as ``<name>_corners``.
 
     Args:
         index: Path of the index, ``fields.pvd``.
@@ -125,12 +128,17 @@ class FieldSeries:
             if where is None:
                 continue
             values = where.values(function)
-            if where.shape and len(where.shape) == 1 and values.shape[1] < 3:
-                values = np.pad(values, ((0, 0), (0, 3 - values.shape[1])))
+            if len(where.shape) == 1 and values.shape[-1] < 3:
+                values = np.pad(values, [(0, 0)] * (values.ndim - 1) + [(0, 3 - values.shape[-1])])
+            count = len(self._grid.cells)
             if where.place == "nodes":
                 points[name] = values[self._grid.nodes]
+            elif where.place == "cells":
+                cells[name] = values[:count]
             else:
-                cells[name] = values[: len(self._grid.cells)]
+                cells[name] = values[:count].mean(axis=1)
+                if not where.shape:
+                    cells[f"{name}{CORNERS}"] = values[:count, :, 0]
         stem = f"step-{snapshot.step:06d}"
         own = f"{stem}.vtu" if comm.size == 1 else f"{stem}_p{comm.rank}.vtu"
         grid, stamp = self._grid, self._stamp(snapshot)
@@ -150,7 +158,10 @@ class FieldSeries:
 
 @dataclass(frozen=True)
 class _Grid:
-    """The owned cells of a rank: ``nodes`` picks the local nodes they use, ``cells`` counts among those."""
+    """The owned cells of a rank: ``nodes`` picks the local nodes they use, ``cells`` counts among those.
+
+    In a periodic mesh both sides have nodes of their own, so that the body is written unwrapped.
+    """
 
     nodes: Longs
     points: Array

@@ -1,8 +1,7 @@
-"""The pictures of a run: fields at the end, and the history. Drawn on rank 0, without a display."""
+"""The pictures of a run: fields at the end, profile, history; and of several. Drawn on rank 0, without a display."""
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,36 +10,25 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from chemomech.case import Dislocation
-from chemomech.output.folder import write_atomic
+from chemomech.output import panels
 from chemomech.output.history import History
+from chemomech.output.panels import Box
 from chemomech.output.plane import Plane, gather_body, plane_of
+from chemomech.output.profile import Profile, lateral_profile, write_profile
 from chemomech.output.progress import duration
 from chemomech.output.protocol import Snapshot
 from chemomech.parallel import on_rank_zero
-from chemomech.typing import Array, Longs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-_INK = "#222222"
-_FONT = {
-    "font.family": "DejaVu Sans",
-    "font.size": 10.5,
-    "axes.labelcolor": _INK,
-    "axes.edgecolor": "#888888",
-    "axes.linewidth": 0.8,
-    "text.color": _INK,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
-    "legend.frameon": False,
-}
-_DPI = 150
 _PANEL = 3.7  # width, inches
 
 
 class Figures:
-    """Draws ``fields.png`` and ``history.png`` when the run ends.
+    """Draws ``fields.png`` and ``history.png`` when the run ends; of a layered body also ``profile.png``.
+
+    The numbers of the profile go into ``profile.csv`` in the folder above.
 
     Args:
         folder: Where the pictures go.
@@ -49,6 +37,7 @@ class Figures:
         dislocations: Those of the case; they are marked.
         window: Width of the close-up around the cores, m; chosen if None.
         equilibrium: There is no time.
+        interfaces: Height y of each plane where layers meet, m.
     """
 
     def __init__(
@@ -60,9 +49,11 @@ class Figures:
         dislocations: Sequence[Dislocation] = (),
         window: float | None = None,
         equilibrium: bool = False,
+        interfaces: Sequence[float] = (),
     ) -> None:
         self.folder, self.history, self.title = folder, history, title
         self.dislocations, self.window, self.equilibrium = tuple(dislocations), window, equilibrium
+        self.interfaces = tuple(interfaces)
 
     def open(self, snapshot: Snapshot) -> None:
         """Nothing to do yet."""
@@ -79,6 +70,10 @@ class Figures:
             plane = plane_of(body, self.dislocations)
             draw_fields(plane, self.folder / "fields.png", title=self.title, when=when, window=self.window)
             draw_history(self.history.rows, self.folder / "history.png", title=self.title)
+            if self.interfaces:
+                profile = lateral_profile(body, self.interfaces)
+                write_profile(profile, self.folder.parent / "profile.csv")
+                draw_profile(profile, self.folder / "profile.png", title=self.title, when=when)
 
         on_rank_zero(snapshot.comm, draw)
 
@@ -100,12 +95,12 @@ def draw_fields(plane: Plane, path: Path, *, title: str = "", when: str = "", wi
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    whole = _box(plane.points[np.unique(plane.triangles)])
-    close = _close_up(plane, whole, window)
+    whole = panels.whole_box(plane)
+    close = panels.close_up(plane, whole, window)
     views = [whole] if close is None else [whole, close]
     heights = [_PANEL * min(max((v[3] - v[2]) / (v[1] - v[0]), 0.2), 1.6) for v in views]
-    with mpl.rc_context(_FONT):
-        figure = Figure(figsize=(9.4, sum(heights) + 0.75 * len(views) + 0.7), dpi=_DPI, layout="constrained")
+    with mpl.rc_context(panels.FONT):
+        figure = Figure(figsize=(9.4, sum(heights) + 0.75 * len(views) + 0.7), dpi=panels.DPI, layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.subplots(len(views), 2, squeeze=False, gridspec_kw={"height_ratios": heights})
         for row, view in enumerate(views):
@@ -113,19 +108,20 @@ def draw_fields(plane: Plane, path: Path, *, title: str = "", when: str = "", wi
             _concentration(axes[row, 0], plane, view, long)
             _stress(axes[row, 1], plane, view, long)
             for ax in axes[row]:
-                _dress(ax, plane, view)
+                panels.dress(ax, plane, view)
                 if row < len(views) - 1 and close is not None:
-                    _outline(ax, close)
+                    panels.outline(ax, close)
                 else:
-                    _mark(ax, plane, view)
+                    panels.mark(ax, plane, view)
         head = " · ".join(part for part in (title, when) if part)
         if head:
-            figure.suptitle(_wrapped(head, 84), fontsize=13, fontweight="bold")
-        note = "stress drawn at the nodes: mean of the cells around, weighted by volume"
+            figure.suptitle(panels.wrapped(head, 84), fontsize=13, fontweight="bold")
+        of = " of the same phase" if len(plane.seams) else ""
+        note = f"stress drawn at the nodes: mean of the cells around{of}, weighted by volume"
         if plane.cores:
             note = "⊥ dislocation, its stem along the extra half plane;  " + note
         figure.supxlabel(note, fontsize=8.5, color="#666666")
-        _store(figure, path)
+        panels.store(figure, path)
 
 
 def draw_history(rows: Mapping[str, Sequence[float]], path: Path, *, title: str = "") -> None:
@@ -151,10 +147,10 @@ def draw_history(rows: Mapping[str, Sequence[float]], path: Path, *, title: str 
     shown = time > 0 if logarithmic else np.full(len(time), True)
     factor, unit = _time_unit(time[-1])
     energy = next((name for name in rows if name.startswith("free_energy")), None)
-    with mpl.rc_context(_FONT):
-        figure = Figure(figsize=(7.6, 6.6 if energy else 4.9), dpi=_DPI, layout="constrained")
+    with mpl.rc_context(panels.FONT):
+        figure = Figure(figsize=(7.6, 6.6 if energy else 4.9), dpi=panels.DPI, layout="constrained")
         FigureCanvasAgg(figure)
-        panels = figure.subplots(3 if energy else 2, 1, sharex=True, squeeze=False)[:, 0]
+        axes = figure.subplots(3 if energy else 2, 1, sharex=True, squeeze=False)[:, 0]
         at = time[shown] / factor
         for name, label, colour in (
             ("concentration_max", "largest", "#b2182b"),
@@ -162,175 +158,166 @@ def draw_history(rows: Mapping[str, Sequence[float]], path: Path, *, title: str 
             ("concentration_min", "smallest", "#2166ac"),
         ):
             if name in rows:
-                panels[0].plot(at, np.asarray(rows[name], float)[shown], color=colour, label=label, lw=1.8)
-        panels[0].set_ylabel("occupied fraction c")
-        if panels[0].lines:
-            panels[0].legend(loc="lower right", bbox_to_anchor=(1.0, 0.98), ncols=3, borderpad=0.2)
+                axes[0].plot(at, np.asarray(rows[name], float)[shown], color=colour, label=label, lw=1.8)
+        axes[0].set_ylabel("occupied fraction c")
+        if axes[0].lines:
+            axes[0].legend(loc="lower right", bbox_to_anchor=(1.0, 0.98), ncols=3, borderpad=0.2)
         if energy:
             values = np.asarray(rows[energy], float)
             change = values - values[0]
             scale, prefix = _prefix(float(np.abs(change).max()))
-            panels[1].plot(at, change[shown] / scale, color="#4d4d4d", lw=1.8)
+            axes[1].plot(at, change[shown] / scale, color="#4d4d4d", lw=1.8)
             of = energy.removeprefix("free_energy").strip("_").replace("_per_", "/")
-            panels[1].set_ylabel(f"free energy − start\n({prefix}{of or 'J'})")
+            axes[1].set_ylabel(f"free energy − start\n({prefix}{of or 'J'})")
         size = np.asarray(rows["step_size"], float)
         given = shown & (size > 0)
-        panels[-1].step(time[given] / factor, size[given], where="pre", color="#1b7837", lw=1.5)
-        panels[-1].set_yscale("log")
-        panels[-1].set_ylabel("step size (s)")
-        panels[-1].set_xlabel(f"time ({unit})")
-        for ax in panels:
+        axes[-1].step(time[given] / factor, size[given], where="pre", color="#1b7837", lw=1.5)
+        axes[-1].set_yscale("log")
+        axes[-1].set_ylabel("step size (s)")
+        axes[-1].set_xlabel(f"time ({unit})")
+        for ax in axes:
             ax.grid(True, color="#dddddd", lw=0.6)
             ax.spines[["top", "right"]].set_visible(False)
             if logarithmic:
                 ax.set_xscale("log")
             ax.margins(x=0.01)
-        figure.align_ylabels(list(panels))
+        figure.align_ylabels(list(axes))
         if title:
-            figure.suptitle(_wrapped(title, 70), fontsize=13, fontweight="bold")
-        _store(figure, path)
+            figure.suptitle(panels.wrapped(title, 70), fontsize=13, fontweight="bold")
+        panels.store(figure, path)
 
 
-Box = tuple[float, float, float, float]
+def draw_profile(profile: Profile, path: Path, *, title: str = "", when: str = "") -> None:
+    """Concentration and hydrostatic stress, means over the width, against the distance from the (lowest) interface.
+
+    Args:
+        profile: What to show; jumps are drawn as vertical lines.
+        path: The picture.
+        title: Title of the case.
+        when: Time, in words.
+
+    Raises:
+        OutputError: The file can't be written.
+    """
+    import matplotlib as mpl
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    walls = np.array(profile.interfaces)
+    zero = float(walls[0]) if len(walls) else float(profile.y[0])
+    name = "the interface" if len(walls) == 1 else "the lowest interface" if len(walls) else "the lower end"
+    scale, prefix = (1e-9, "nm") if np.ptp(profile.y) < 1e-5 else (1e-6, "µm")
+    at = (profile.y - zero) / scale
+    size, unit = panels.stress_unit(float(np.abs(profile.stress).max()))
+    with mpl.rc_context(panels.FONT):
+        figure = Figure(figsize=(7.6, 5.8), dpi=panels.DPI, layout="constrained")
+        FigureCanvasAgg(figure)
+        upper, lower = figure.subplots(2, 1, sharex=True)
+        upper.fill_between(
+            at, profile.low, profile.high, color="#2166ac", alpha=0.18, lw=0, label="range over the width"
+        )
+        upper.plot(at, profile.concentration, color="#2166ac", lw=1.8, label="mean over the width")
+        upper.set_ylabel("occupied fraction c")
+        lower.axhline(0.0, color="#999999", lw=0.8)
+        lower.plot(at, profile.stress / size, color="#b2182b", lw=1.8)
+        lower.set_ylabel(f"hydrostatic stress ({unit}),\nmean over the width")
+        lower.set_xlabel(f"distance from {name}, along y ({prefix})")
+        upper.legend(loc="lower right", bbox_to_anchor=(1.0, 0.98), ncols=2, borderpad=0.2)
+        if len(walls) == 1:
+            k = int(np.argmax(np.diff(profile.y) == 0.0))
+            text = f"at the interface: {profile.concentration[k]:.3g} | {profile.concentration[k + 1]:.3g}"
+            upper.set_title(text, loc="left", fontsize=9.5, color="#555555")
+        for ax in (upper, lower):
+            for wall in walls:
+                ax.axvline((wall - zero) / scale, color="#555555", lw=0.8, ls=(0, (4, 3)), zorder=0)
+            ax.grid(True, color="#dddddd", lw=0.6)
+            ax.spines[["top", "right"]].set_visible(False)
+            ax.margins(x=0.0)
+        figure.align_ylabels([upper, lower])
+        head = " · ".join(part for part in (title, when) if part)
+        if head:
+            figure.suptitle(panels.wrapped(head, 70), fontsize=13, fontweight="bold")
+        panels.store(figure, path)
+
+
+def draw_comparison(planes: Sequence[Plane], path: Path, *, titles: Sequence[str], window: float | None = None) -> None:
+    """Concentration and hydrostatic stress of several runs, one below the other, in the same colours and window.
+
+    Args:
+        planes: What to show, one per run.
+        path: The picture.
+        titles: Heading of each row.
+        window: Width and height of the part that is shown, m, around the dislocations of all runs (or around where
+            phases meet); the whole bodies if None.
+
+    Raises:
+        OutputError: The file can't be written.
+    """
+    import matplotlib as mpl
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    views = [panels.whole_box(plane) for plane in planes]
+    if window is not None:
+        views = [panels.around(planes, view, window) for view in views]
+    seen = [panels.inside(plane, view) for plane, view in zip(planes, views, strict=True)]
+    c = np.concatenate([plane.concentration[k] for plane, k in zip(planes, seen, strict=True)])
+    sigma = np.concatenate([plane.stress[k] for plane, k in zip(planes, seen, strict=True)])
+    largest = float(np.abs(sigma).max())
+    size, unit = panels.stress_unit(largest)
+    limits = (panels.concentration_limits(c), (-(largest / size or 1.0), largest / size or 1.0))
+    labels = ("occupied fraction c", f"hydrostatic stress ({unit})")
+
+    # Inches; the panels are as wide as the page allows, unless they would become too tall.
+    aspects = [(v[3] - v[2]) / (v[1] - v[0]) for v in views]
+    width = min(3.3, 4.2 / max(aspects))
+    gap, left, foot = 1.2, 0.3, 0.45
+    page = left + 2 * (width + gap)
+    lines = [panels.wrapped(title, int(page * 10.5)) for title in titles]
+    heads = [0.5 + 0.2 * (text.count("\n") + 1) for text in lines]
+    alike = all(np.allclose(view, views[0]) for view in views)
+    feet = [0.05 if alike and k < len(views) - 1 else foot for k in range(len(views))]
+    tall = sum(heads) + sum(feet) + width * sum(aspects)
+    with mpl.rc_context(panels.FONT):
+        figure = Figure(figsize=(page, tall), dpi=2 * panels.DPI)
+        FigureCanvasAgg(figure)
+        top = tall
+        for row, (plane, view) in enumerate(zip(planes, views, strict=True)):
+            top -= heads[row]
+            height = width * aspects[row]
+            figure.text(left / page, (top + 0.34) / tall, lines[row], fontsize=11, fontweight="bold", va="bottom")
+            fields = ((plane.concentration, "viridis", 1.0, ""), (plane.stress, "RdBu_r", size, unit))
+            for column, (values, cmap, of, name) in enumerate(fields):
+                place = ((left + column * (width + gap)) / page, (top - height) / tall, width / page, height / tall)
+                ax = figure.add_axes(place)
+                colours = panels.paint(ax, plane, values / of, cmap, limits[column])
+                panels.add_bar(ax, colours, labels[column])
+                panels.dress(ax, plane, view, scale=not alike or row == len(planes) - 1)
+                panels.mark(ax, plane, view)
+                here = values[seen[row]] / of
+                ax.set_title(f"{chr(ord('a') + 2 * row + column)})", loc="left", fontsize=11, fontweight="bold")
+                ax.set_title(panels.span(here.min(), here.max(), name), loc="right", fontsize=9.5, color="#555555")
+            top -= height + feet[row]
+        panels.store(figure, path)
 
 
 def _concentration(ax: Axes, plane: Plane, view: Box, long: bool) -> None:
-    seen = plane.concentration[_inside(plane, view)]
-    low, high = float(seen.min()), float(seen.max())
+    seen = plane.concentration[panels.inside(plane, view)]
     ax.set_title("Lithium concentration", loc="left", fontsize=11)
-    ax.set_title(f"{low:.3g} to {high:.3g}", loc="right", fontsize=9.5, color="#555555")
-    if high - low < 1e-6:  # uniform: noise is not a picture
-        low, high = low - 1e-3, high + 1e-3
-    _paint(ax, plane, plane.concentration, "viridis", (low, high), "occupied fraction c" if long else "fraction c")
+    ax.set_title(panels.span(float(seen.min()), float(seen.max())), loc="right", fontsize=9.5, color="#555555")
+    colours = panels.paint(ax, plane, plane.concentration, "viridis", panels.concentration_limits(seen))
+    panels.add_bar(ax, colours, "occupied fraction c" if long else "fraction c")
 
 
 def _stress(ax: Axes, plane: Plane, view: Box, long: bool) -> None:
-    seen = plane.stress[_inside(plane, view)]
+    seen = plane.stress[panels.inside(plane, view)]
     low, high = float(seen.min()), float(seen.max())
-    largest = max(-low, high)
-    scale, unit = (1e9, "GPa") if largest >= 0.1e9 else (1e6, "MPa") if largest >= 0.1e6 else (1.0, "Pa")
-    limit = largest / scale or 1.0
+    scale, unit = panels.stress_unit(max(-low, high))
+    limit = max(-low, high) / scale or 1.0
     ax.set_title("Hydrostatic stress", loc="left", fontsize=11)
-    text = f"{low / scale:.3g} to {high / scale:.3g} {unit}".replace("-", "−")
-    ax.set_title(text, loc="right", fontsize=9.5, color="#555555")
-    _paint(ax, plane, plane.stress / scale, "RdBu_r", (-limit, limit), f"hydrostatic stress ({unit})" if long else unit)
-
-
-def _paint(ax: Axes, plane: Plane, values: Array, cmap: str, limits: tuple[float, float], label: str) -> None:
-    """Colours, interpolated between the nodes, and a colour bar as high as the panel."""
-    from matplotlib.tri import Triangulation
-
-    mesh = Triangulation(plane.points[:, 0], plane.points[:, 1], plane.triangles)
-    colours = ax.tripcolor(mesh, values, shading="gouraud", cmap=cmap, vmin=limits[0], vmax=limits[1])
-    bar = ax.figure.colorbar(colours, cax=ax.inset_axes((1.025, 0.0, 0.045, 1.0)))
-    bar.set_label(label)
-    bar.ax.spines["outline"].set_visible(False)
-
-
-def _dress(ax: Axes, plane: Plane, view: Box) -> None:
-    """A frame and a scale bar below it in place of axes with numbers."""
-    from matplotlib.font_manager import FontProperties
-    from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
-
-    ax.set_xlim(view[0], view[1])
-    ax.set_ylim(view[2], view[3])
-    ax.set_aspect("equal")
-    ax.set_xticks([])
-    ax.set_yticks([])
-    width = view[1] - view[0]
-    length, text = round_length(width / 4)
-    bar = AnchoredSizeBar(
-        ax.transData,
-        length,
-        text,
-        "upper left",
-        pad=0.0,
-        borderpad=0.0,
-        sep=4,
-        frameon=False,
-        color=_INK,
-        size_vertical=0.01 * width,
-        fontproperties=FontProperties(size=9.5),
-        bbox_to_anchor=(0.0, -0.0175 * width / (view[3] - view[2])),
-        bbox_transform=ax.transAxes,
-    )
-    ax.add_artist(bar)
-    if plane.axes != ("x", "y"):
-        ax.set_xlabel(f"{plane.axes[0]} →", fontsize=9)
-        ax.set_ylabel(f"{plane.axes[1]} →", fontsize=9)
-
-
-def _mark(ax: Axes, plane: Plane, view: Box) -> None:
-    """Dislocation symbols; smaller where there are many."""
-    extent = max(view[1] - view[0], view[3] - view[2])
-    for core in plane.cores:
-        _tee(ax, core.position, core.up, 0.032 * extent / max(1.0, (len(plane.cores) / 8) ** 0.5))
-
-
-def _tee(ax: Axes, position: Array, up: Array, size: float) -> None:
-    """The symbol ⊥: a bar along the slip plane, a stem along the extra half plane."""
-    from matplotlib.patheffects import Normal, Stroke
-
-    along = np.array([up[1], -up[0]])
-    ends = np.array([position - size * along, position + size * along, position, position + 1.4 * size * up])
-    effects = [Stroke(linewidth=4.0, foreground="white"), Normal()]
-    x = [ends[0, 0], ends[1, 0], math.nan, ends[2, 0], ends[3, 0]]
-    y = [ends[0, 1], ends[1, 1], math.nan, ends[2, 1], ends[3, 1]]
-    ax.plot(x, y, color="black", lw=1.9, solid_capstyle="butt", path_effects=effects, scalex=False, scaley=False)
-
-
-def _outline(ax: Axes, view: Box) -> None:
-    from matplotlib.patches import Rectangle
-
-    corner, width, height = (view[0], view[2]), view[1] - view[0], view[3] - view[2]
-    ax.add_patch(Rectangle(corner, width, height, fill=False, edgecolor=_INK, lw=1.0, ls=(0, (3, 2))))
-
-
-def _box(points: Array) -> Box:
-    low, high = points.min(axis=0), points.max(axis=0)
-    return float(low[0]), float(high[0]), float(low[1]), float(high[1])
-
-
-def _close_up(plane: Plane, whole: Box, window: float | None) -> Box | None:
-    """The part around the cores, or None if it is most of the body anyway."""
-    if not plane.cores and window is None:
-        return None
-    places = np.array([core.position for core in plane.cores]) if plane.cores else None
-    low = places.min(axis=0) if places is not None else np.array([whole[0] + whole[1], whole[2] + whole[3]]) / 2
-    high = places.max(axis=0) if places is not None else low
-    margin = 6 * max((core.width for core in plane.cores), default=0.0)
-    width = height = window or 0.0
-    if not window:
-        width, height = (high - low + 2 * margin).tolist()
-        width, height = max(width, height / 1.6), max(height, 0.6 * width)
-    middle = (low + high) / 2
-    box = (
-        max(float(middle[0]) - width / 2, whole[0]),
-        min(float(middle[0]) + width / 2, whole[1]),
-        max(float(middle[1]) - height / 2, whole[2]),
-        min(float(middle[1]) + height / 2, whole[3]),
-    )
-    if box[1] <= box[0] or box[3] <= box[2]:
-        return None
-    small = max((box[1] - box[0]) / (whole[1] - whole[0]), (box[3] - box[2]) / (whole[3] - whole[2])) < 0.6
-    return box if small else None
-
-
-def _inside(plane: Plane, view: Box) -> Longs:
-    """Nodes of the triangles that reach into the view."""
-    corners = plane.points[plane.triangles]
-    low, high = corners.min(axis=1), corners.max(axis=1)
-    seen = (low[:, 0] <= view[1]) & (high[:, 0] >= view[0]) & (low[:, 1] <= view[3]) & (high[:, 1] >= view[2])
-    return np.unique(plane.triangles[seen] if seen.any() else plane.triangles)
-
-
-def round_length(metres: float) -> tuple[float, str]:
-    """The largest of 1, 2, 5, 10, ... (in any unit) that is no longer than ``metres``, in m and in words."""
-    power = 10.0 ** math.floor(math.log10(metres) + 1e-9)
-    length = next(n for n in (5, 2, 1) if n * power <= metres * (1 + 1e-9)) * power
-    units = ((1.0, "m"), (1e-3, "mm"), (1e-6, "µm"), (1e-9, "nm"))
-    size, unit = next(((s, u) for s, u in units if length >= s * (1 - 1e-9)), (1e-9, "nm"))
-    return length, f"{length / size:.3g} {unit}"
+    ax.set_title(panels.span(low / scale, high / scale, unit), loc="right", fontsize=9.5, color="#555555")
+    colours = panels.paint(ax, plane, plane.stress / scale, "RdBu_r", (-limit, limit))
+    panels.add_bar(ax, colours, f"hydrostatic stress ({unit})" if long else unit)
 
 
 def _time_unit(end: float) -> tuple[float, str]:
@@ -344,15 +331,3 @@ def _prefix(value: float) -> tuple[float, str]:
     names = {0: "", -1: "m", -2: "µ", -3: "n", -4: "p", -5: "f", -6: "a", -7: "z", 1: "k", 2: "M", 3: "G"}
     step = min(max(math.floor(math.log10(value) / 3), -7), 3) if value > 0 else 0
     return 1000.0**step, names[step]
-
-
-def _wrapped(text: str, width: int) -> str:
-    import textwrap
-
-    return "\n".join(textwrap.wrap(text.replace("$", r"\$"), width))
-
-
-def _store(figure: Figure, path: Path) -> None:
-    image = io.BytesIO()
-    figure.savefig(image, format="png")
-    write_atomic(path, image.getvalue())

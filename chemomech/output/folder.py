@@ -19,6 +19,7 @@ _OWNED = (
     "case.toml",
     "summary.json",
     "history.csv",
+    "profile.csv",
     "run.log",
     "fields.pvd",
     "fields/step-*.vtu",
@@ -61,6 +62,11 @@ class RunFolder:
     def history(self) -> Path:
         """One row per accepted step."""
         return self.path / "history.csv"
+
+    @property
+    def profile(self) -> Path:
+        """Means over the width of a layered body at the end, against height."""
+        return self.path / "profile.csv"
 
     @property
     def fields(self) -> Path:

@@ -1,9 +1,10 @@
-"""The plane a figure shows: the body itself in 2D, a cut through it in 3D, with nodal values of two fields."""
+"""The whole body on rank 0, split where phases meet, and the plane a figure shows: the body in 2D, a cut in 3D."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
@@ -12,6 +13,8 @@ from chemomech.output.nodes import layout, owned_cells
 from chemomech.output.protocol import Snapshot
 from chemomech.parallel import gather_rows
 from chemomech.typing import Array, Longs
+
+type Placed = tuple[Literal["nodes", "cells", "corners"], Array]  # shape (nodes,), (cells,) or (cells, dim + 1)
 
 
 @dataclass(frozen=True)
@@ -34,16 +37,60 @@ class Body:
     """The whole mesh, with values, on rank 0; empty elsewhere.
 
     Attributes:
-        points: Shape (nodes, 3), m. Nodes no cell uses are at the origin.
+        points: Shape (nodes, 3), m. A node where phases meet is there once for each of them, so that fields may
+            jump; nodes no cell uses are at the origin, or left out.
         cells: Shape (cells, dim + 1).
         concentration: Occupied fraction at the nodes, shape (nodes,).
-        stress: Hydrostatic stress at the nodes, Pa: the mean of the cells around, weighted by volume.
+        stress: Hydrostatic stress at the nodes, Pa: the mean of the cells around of the same phase, weighted by volume.
+        phases: Number of the phase of each cell, shape (cells,); all 1 in a body of one phase.
+        origin: Which node of the mesh each node is, shape (nodes,); equal for those that were split.
     """
 
     points: Array
     cells: Longs
     concentration: Array
     stress: Array
+    phases: Longs
+    origin: Longs
+
+    @classmethod
+    def of(cls, points: Array, cells: Longs, concentration: Placed, stress: Placed, phases: Array | None) -> Body:
+        """Put a body together.
+
+        Args:
+            points: Nodes of the mesh, m, shape (nodes, 3).
+            cells: Shape (cells, dim + 1).
+            concentration: Occupied fraction, with its place.
+            stress: Hydrostatic stress, Pa, with its place.
+            phases: Number of the phase of each cell; None for a body of one phase.
+        """
+        origin = np.arange(len(points), dtype=np.int64)
+        number = np.ones(len(cells), np.int64)
+        if phases is not None:
+            number = np.rint(phases).astype(np.int64)
+            corners = np.column_stack([cells.ravel(), np.repeat(number, cells.shape[1])])
+            pairs, inverse = np.unique(corners, axis=0, return_inverse=True)
+            origin, split = pairs[:, 0], inverse.reshape(cells.shape).astype(np.int64)
+        else:
+            split = cells
+        at = points[origin]
+
+        def nodal(placed: Placed) -> Array:
+            place, values = placed
+            return values[origin] if place == "nodes" else nodal_average(at, split, values)
+
+        return cls(at, split, nodal(concentration), nodal(stress), number, origin)
+
+    def interfaces(self) -> Longs:
+        """Facets between cells of different phases, each once, as nodes of one side, shape (facets, dim)."""
+        corners = self.cells.shape[1]
+        shared = np.bincount(self.origin, minlength=1)[self.origin] > 1
+        faces = np.concatenate([np.delete(self.cells, k, axis=1) for k in range(corners)])
+        faces = faces[shared[faces].all(axis=1)]
+        _, first, both = np.unique(np.sort(self.origin[faces], axis=1), axis=0, return_index=True, return_inverse=True)
+        nodes = np.sort(faces, axis=1)
+        other = (nodes != nodes[first][both.reshape(-1)]).any(axis=1)  # the same nodes of the mesh, split between two
+        return np.asarray(faces[other])
 
 
 @dataclass(frozen=True)
@@ -51,12 +98,13 @@ class Plane:
     """Triangles in the plane of the figure.
 
     Attributes:
-        points: Shape (nodes, 2), m.
+        points: Shape (nodes, 2), m; split where phases meet.
         triangles: Shape (triangles, 3).
         concentration: Occupied fraction, shape (nodes,).
         stress: Hydrostatic stress, Pa, shape (nodes,).
         cores: The dislocations seen end-on.
         axes: Names of the horizontal and vertical axis.
+        seams: Ends of the line segments along which phases meet, m, shape (segments, 2, 2).
     """
 
     points: Array
@@ -65,17 +113,19 @@ class Plane:
     stress: Array
     cores: tuple[Core, ...] = ()
     axes: tuple[str, str] = ("x", "y")
+    seams: Array = field(default_factory=lambda: np.empty((0, 2, 2)))
 
 
 def gather_body(snapshot: Snapshot) -> Body:
-    """Bring ``concentration`` and ``hydrostatic_stress`` to rank 0. Collective."""
+    """Bring ``concentration``, ``hydrostatic_stress`` and ``phase``, if there is one, to rank 0. Collective."""
     mesh, comm = snapshot.mesh, snapshot.comm
     cells = owned_cells(mesh)
     used = np.unique(cells)
     numbers = np.asarray(mesh.geometry.input_global_indices, np.int64)
-    node_columns, cell_columns = [mesh.geometry.x[used] * snapshot.length], []
+    several = "phase" in snapshot.field_names
+    node_columns, cell_columns = [mesh.geometry.x[used] * snapshot.length], [np.empty((len(cells), 0))]
     places = []
-    for name in ("concentration", "hydrostatic_stress"):
+    for name in ("concentration", "hydrostatic_stress", "phase")[: 3 if several else 2]:
         function = snapshot.function(name)
         where = layout(function.function_space)
         values = where.values(function)
@@ -83,31 +133,49 @@ def gather_body(snapshot: Snapshot) -> Body:
         if where.place == "nodes":
             node_columns.append(values[used])
         else:
-            cell_columns.append(values[: len(cells)])
+            cell_columns.append(values[: len(cells)].reshape(len(cells), -1))
     index = gather_rows(comm, numbers[used])
     at_nodes = gather_rows(comm, np.column_stack(node_columns))
     order = np.argsort(gather_rows(comm, np.asarray(mesh.topology.original_cell_index[: len(cells)], np.int64)))
     corners = gather_rows(comm, numbers[cells])[order]
-    at_cells = gather_rows(comm, np.column_stack([*cell_columns, np.empty((len(cells), 0))]))[order]
+    at_cells = gather_rows(comm, np.column_stack(cell_columns))[order]
+    if comm.rank:
+        none = np.zeros(0)
+        return Body(np.zeros((0, 3)), corners, none, none, np.zeros(0, np.int64), np.zeros(0, np.int64))
     dense = np.zeros((int(index.max(initial=-1)) + 1, at_nodes.shape[1]))
     dense[index] = at_nodes
-    points, rest = dense[:, :3], [dense[:, i] for i in range(3, dense.shape[1])]
-    averages = [nodal_average(points, corners, at_cells[:, i]) for i in range(at_cells.shape[1])]
-    fields = [(rest if place == "nodes" else averages).pop(0) for place in places]
-    return Body(points, corners, fields[0], fields[1])
+    points, columns, rest = dense[:, :3], list(dense.T[3:]), list(at_cells.T)
+    fields: list[Placed] = []
+    for place in places:
+        if place == "corners":
+            fields.append((place, np.column_stack([rest.pop(0) for _ in range(corners.shape[1])])))
+        else:
+            fields.append((place, (columns if place == "nodes" else rest).pop(0)))
+    return Body.of(points, corners, fields[0], fields[1], fields[2][1] if several else None)
 
 
 def nodal_average(points: Array, cells: Longs, values: Array) -> Array:
-    """Mean of the values of the cells around each node, weighted by their volume; shape (nodes,)."""
-    edges = points[cells[:, 1:]] - points[cells[:, :1]]
-    if edges.shape[1] == 2:
-        volume = np.linalg.norm(np.cross(edges[:, 0], edges[:, 1]), axis=1)
-    else:
-        volume = np.abs(np.linalg.det(edges))
+    """Mean of the values of the cells around each node, weighted by their volume; shape (nodes,).
+
+    Args:
+        points: Shape (nodes, 3).
+        cells: Shape (cells, dim + 1).
+        values: One per cell, shape (cells,), or one per corner, shape (cells, dim + 1).
+    """
+    volume = volumes(points, cells)
     flat, repeat = cells.ravel(), cells.shape[1]
     weight = np.bincount(flat, np.repeat(volume, repeat), minlength=len(points))
-    total = np.bincount(flat, np.repeat(volume * values, repeat), minlength=len(points))
+    parts = volume[:, None] * (values if values.ndim == 2 else values[:, None])
+    total = np.bincount(flat, np.broadcast_to(parts, cells.shape).ravel(), minlength=len(points))
     return np.divide(total, weight, out=np.zeros(len(points)), where=weight > 0)
+
+
+def volumes(points: Array, cells: Longs) -> Array:
+    """Twice the areas of triangles, or six times the volumes of tetrahedra; shape (cells,)."""
+    edges = points[cells[:, 1:]] - points[cells[:, :1]]
+    if edges.shape[1] == 2:
+        return np.asarray(np.linalg.norm(np.cross(edges[:, 0], edges[:, 1]), axis=1))
+    return np.asarray(np.abs(np.linalg.det(edges)))
 
 
 def plane_of(body: Body, dislocations: Sequence[Dislocation] = ()) -> Plane:
@@ -117,7 +185,8 @@ def plane_of(body: Body, dislocations: Sequence[Dislocation] = ()) -> Plane:
     """
     if body.cells.shape[1] == 3:
         cores = tuple(_core(d, np.eye(3)[:2], np.zeros(3)) for d in dislocations)
-        return Plane(body.points[:, :2], body.cells, body.concentration, body.stress, cores)
+        seams = body.points[body.interfaces()][:, :, :2]
+        return Plane(body.points[:, :2], body.cells, body.concentration, body.stress, cores, seams=seams)
     used = body.points[np.unique(body.cells)]
     middle = (used.min(axis=0) + used.max(axis=0)) / 2
     line = np.array(dislocations[0].line, float) if dislocations else np.array([0.0, 0.0, 1.0])
@@ -128,10 +197,11 @@ def plane_of(body: Body, dislocations: Sequence[Dislocation] = ()) -> Plane:
         origin = start + ((middle - start) @ line) * line
     frame, axes = _frame(line, dislocations)
     points, triangles, data = _cut(body, origin, line)
+    seams = _cut_facets(body, origin, line)
     parallel = [d for d in dislocations if np.linalg.norm(np.cross(_unit(d.line), line)) < 1e-6]
     cores = tuple(_core(d, frame, origin if axes == _TILTED else np.zeros(3)) for d in parallel)
     shift = origin if axes == _TILTED else np.zeros(3)
-    return Plane((points - shift) @ frame.T, triangles, data[0], data[1], cores, axes)
+    return Plane((points - shift) @ frame.T, triangles, data[0], data[1], cores, axes, (seams - shift) @ frame.T)
 
 
 _TILTED = ("along b", "slip-plane normal")
@@ -167,9 +237,7 @@ def _cut(body: Body, origin: Array, normal: Array) -> tuple[Array, Longs, tuple[
     Returns:
         Points (n, 3), triangles (m, 3), and both fields at the points.
     """
-    size = float(np.ptp(body.points, axis=0).max())
-    height = (body.points - origin) @ normal / size
-    height = np.where(np.abs(height) < 1e-9, 1e-9, height)  # no node lies in the plane itself
+    size, height = _heights(body, origin, normal)
     above = height[body.cells] > 0
     count = above.sum(axis=1)
     edges: list[Longs] = []
@@ -196,3 +264,24 @@ def _cut(body: Body, origin: Array, normal: Array) -> tuple[Array, Longs, tuple[
     area = np.linalg.norm(np.cross(sides[:, 0], sides[:, 1]), axis=1) / 2
     real = (area > 1e-5 * longest) & (longest > (1e-7 * size) ** 2)  # slivers would show as hairlines
     return points, triangles[real], (between(body.concentration), between(body.stress))
+
+
+def _cut_facets(body: Body, origin: Array, normal: Array) -> Array:
+    """Ends of the segments in which a plane meets the triangles between phases, shape (segments, 2, 3)."""
+    facets = body.interfaces()
+    _, height = _heights(body, origin, normal)
+    above = height[facets] > 0
+    cut = (above.sum(axis=1) % 3) > 0
+    facets, above = facets[cut], above[cut]
+    alone = above == (above.sum(axis=1) == 1)[:, None]  # the corner with the plane between it and the other two
+    facets = np.take_along_axis(facets, np.argsort(~alone, axis=1, kind="stable"), axis=1)
+    low, high = facets[:, :1], facets[:, 1:]
+    part = (height[low] / (height[low] - height[high]))[:, :, None]
+    return np.asarray(body.points[low] * (1 - part) + body.points[high] * part)
+
+
+def _heights(body: Body, origin: Array, normal: Array) -> tuple[float, Array]:
+    """Size of the body, m, and height of its nodes above a plane as a part of that; none lies in the plane itself."""
+    size = float(np.ptp(body.points, axis=0).max())
+    height = (body.points - origin) @ normal / size
+    return size, np.where(np.abs(height) < 1e-9, 1e-9, height)

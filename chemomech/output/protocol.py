@@ -19,7 +19,10 @@ class Snapshot(Protocol):
 
     @property
     def mesh(self) -> Mesh:
-        """Triangles or tetrahedra with straight edges, coordinates in internal units."""
+        """Triangles or tetrahedra with straight edges, coordinates in internal units.
+
+        Nodes on the two sides of a periodic body share their degrees of freedom.
+        """
         ...
 
     @property
@@ -50,8 +53,9 @@ class Snapshot(Protocol):
     def function(self, name: str) -> Function:
         """The field ``name`` in SI units, up to date on ghosts too.
 
-        Continuous linear, or constant per cell; a scalar, a vector or a (3, 3) tensor. Each name always
-        gives the same object. Collective.
+        Continuous linear, constant per cell, or linear with jumps between cells (``concentration`` of a body with
+        several phases); a scalar, a vector or a (3, 3) tensor. ``phase``, which bodies with several phases have, is
+        the number of the phase of each cell. Each name always gives the same object. Collective.
         """
         ...
 

@@ -1,7 +1,9 @@
-"""The pictures of a run, drawn again from its files. Not collective."""
+"""The pictures of runs, drawn again from their files. Not collective."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +12,20 @@ import numpy as np
 from chemomech.case import Case
 from chemomech.errors import CaseError, OutputError
 from chemomech.output import history
-from chemomech.output.fields import read_index
-from chemomech.output.figures import draw_fields, draw_history
+from chemomech.output.fields import CORNERS, read_index
+from chemomech.output.figures import draw_comparison, draw_fields, draw_history, draw_profile
 from chemomech.output.folder import RunFolder
-from chemomech.output.plane import Body, nodal_average, plane_of
+from chemomech.output.plane import Body, Placed, plane_of
+from chemomech.output.profile import read_profile
 from chemomech.output.progress import duration
+from chemomech.typing import Array
 
+PICTURES = (".png", ".pdf", ".svg")
 _CORNERS = {5: 3, 10: 4}  # VTK's triangle and tetrahedron
 
 
 def redraw(place: Path) -> list[Path]:
-    """Draw ``figures/fields.png`` from the last fields, ``figures/history.png`` from ``history.csv``.
+    """Draw ``figures/fields.png`` from the last fields, ``history.png`` and ``profile.png`` from their tables.
 
     Args:
         place: Folder of a run, finished or not.
@@ -32,25 +37,69 @@ def redraw(place: Path) -> list[Path]:
         CaseError: If the folder holds no run.
         OutputError: If its files can't be read, or the pictures can't be written.
     """
-    folder = RunFolder(place)
-    if not folder.case.is_file():
-        raise CaseError("DIR", str(place), "this folder holds no run", "a folder made by `chemomech run`")
-    case = Case.load(folder.case)
-    entries = read_index(folder.fields)
-    if not entries:
-        raise OutputError(f"{folder.fields} lists no fields yet; continue the run with --resume.")
-    stamp, file = entries[-1]
-    body = read_body(place / file)
-    equilibrium = case.mode == "equilibrium"
-    when = ("equilibrium" if stamp > 0 else "initial state") if equilibrium else f"t = {duration(stamp)}"
-    fields, course = folder.figures / "fields.png", folder.figures / "history.png"
-    plane = plane_of(body, case.dislocations)
-    draw_fields(plane, fields, title=case.title, when=when, window=case.output.window)
+    run = _Run.read(place)
+    case, folder = run.case, run.folder
+    drawn = [folder.figures / "fields.png"]
+    plane = plane_of(run.body, run.case.all_dislocations)
+    draw_fields(plane, drawn[0], title=case.title, when=run.when, window=case.output.window)
     rows = history.read(folder.history)
-    if len(rows["step"]) < 2 or rows["time"][-1] <= rows["time"][0]:
-        return [fields]
-    draw_history(rows, course, title=case.title)
-    return [fields, course]
+    if len(rows["step"]) >= 2 and rows["time"][-1] > rows["time"][0]:
+        drawn.append(folder.figures / "history.png")
+        draw_history(rows, drawn[-1], title=case.title)
+    if folder.profile.is_file():
+        drawn.append(folder.figures / "profile.png")
+        draw_profile(read_profile(folder.profile), drawn[-1], title=case.title, when=run.when)
+    return drawn
+
+
+def compare(places: Sequence[Path], picture: Path) -> Path:
+    """Draw the last fields of several runs in one figure: a row each, the same colours, the same window.
+
+    The window is the ``output.window`` of the first run that has one, else the whole body.
+
+    Args:
+        places: Folders of runs, finished or not.
+        picture: The file; its ending names the format.
+
+    Returns:
+        The picture drawn.
+
+    Raises:
+        CaseError: If a folder holds no run, or the ending is not known.
+        OutputError: If files can't be read, or the picture can't be written.
+    """
+    if picture.suffix not in PICTURES:
+        raise CaseError("--out", str(picture), "this ending is not known", ", ".join(PICTURES))
+    runs = [_Run.read(place) for place in places]
+    windows = [run.case.output.window for run in runs if run.case.output.window is not None]
+    titles = [" · ".join(part for part in (run.case.title or run.folder.path.name, run.when) if part) for run in runs]
+    planes = [plane_of(run.body, run.case.all_dislocations) for run in runs]
+    draw_comparison(planes, picture, titles=titles, window=windows[0] if windows else None)
+    return picture
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A run as its files tell it: its case, the last fields, and when they are from, in words."""
+
+    folder: RunFolder
+    case: Case
+    body: Body
+    when: str
+
+    @classmethod
+    def read(cls, place: Path) -> _Run:
+        folder = RunFolder(place)
+        if not folder.case.is_file():
+            raise CaseError("DIR", str(place), "this folder holds no run", "a folder made by `chemomech run`")
+        case = Case.load(folder.case)
+        entries = read_index(folder.fields)
+        if not entries:
+            raise OutputError(f"{folder.fields} lists no fields yet; continue the run with --resume.")
+        stamp, file = entries[-1]
+        equilibrium = case.mode == "equilibrium"
+        when = ("equilibrium" if stamp > 0 else "initial state") if equilibrium else f"t = {duration(stamp)}"
+        return cls(folder, case, read_body(place / file), when)
 
 
 def read_body(path: Path) -> Body:
@@ -75,11 +124,16 @@ def read_body(path: Path) -> Body:
         points, keep, inverse = np.unique(points, axis=0, return_index=True, return_inverse=True)
         cells = inverse.reshape(-1)[cells]
 
-    def nodal(name: str) -> np.ndarray[Any, np.dtype[np.float64]]:
+    def in_cells(name: str) -> Array | None:
+        return np.asarray(grid.cell_data[name], np.float64) if name in grid.cell_data else None
+
+    def placed(name: str) -> Placed:
         if name in grid.point_data:
-            return np.asarray(grid.point_data[name], np.float64)[keep]
-        if name in grid.cell_data:
-            return nodal_average(points, cells, np.asarray(grid.cell_data[name], np.float64))
+            return "nodes", np.asarray(grid.point_data[name], np.float64)[keep]
+        if (values := in_cells(f"{name}{CORNERS}")) is not None:
+            return "corners", values
+        if (values := in_cells(name)) is not None:
+            return "cells", values
         raise OutputError(f"{path} has no field {name}.")
 
-    return Body(points, cells, nodal("concentration"), nodal("hydrostatic_stress"))
+    return Body.of(points, cells, placed("concentration"), placed("hydrostatic_stress"), in_cells("phase"))

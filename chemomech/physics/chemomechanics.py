@@ -22,13 +22,13 @@ import ufl
 from dolfinx import fem, la, mesh
 
 from chemomech.case import Case
-from chemomech.defects.dislocations import cell_eigenstrain, lift, lines
+from chemomech.defects.dislocations import cell_distortion, lift, lines
 from chemomech.expressions import evaluate
 from chemomech.materials.laws import Material
-from chemomech.materials.orientation import average_moduli, molar_volume_tensor, stiffness
+from chemomech.materials.orientation import average_moduli, eigenstrain_tensor, molar_volume_tensor, stiffness
 from chemomech.meshing.body import Body
 from chemomech.physics import energies
-from chemomech.physics.constraints import Constraints, constrain, node_map
+from chemomech.physics.constraints import Constraints, constrain, extent, node_map
 from chemomech.physics.energies import PhaseLaw
 from chemomech.physics.equations import Equations, Form, Unknown, differentiate
 from chemomech.physics.scales import Scales
@@ -57,9 +57,11 @@ class ChemoMechanics:
     """Spaces, coefficients, energy and equations of one case on one body.
 
     Attributes:
+        lines: Dislocations of the case, and their images in bodies with planes of symmetry.
         site_amount: Lithium sites of the body, internal units.
         u: Displacement, less ``lift``.
         lift: Part of the displacement that is known beforehand (see defects.dislocations.lift).
+        distortion: beta_D, the distortion that dislocations bring beforehand, its mean in every cell, (3, 3).
         c: Occupied fraction per phase, each on the cells of its phase; it may jump where phases meet.
         mu: Chemical potential (continuous), or the number shared by a closed body in equilibrium.
         step: g, the weight of the flux in the balance.
@@ -72,6 +74,10 @@ class ChemoMechanics:
         self._weights: dict[str, Array] = {}
         self.phases = tuple(sorted(body.phases, key=body.phases.__getitem__))
         self.materials: dict[str, Material] = {p: case.materials[p] for p in self.phases}
+        self.lines = lines(case, np.array(extent(body)) * body.length)
+        # That of the medium whose dislocations are known in closed form; any other would do.
+        moduli = average_moduli(self.materials[self.phases[0]].elasticity)
+        self.poissons_ratio = (3.0 * moduli.bulk - 2.0 * moduli.shear) / (6.0 * moduli.bulk + 2.0 * moduli.shear)
         single = len(self.phases) == 1
 
         element = basix.ufl.element("P", msh.basix_cell(), 1)
@@ -114,7 +120,7 @@ class ChemoMechanics:
             self.mu = fem.Function(self.space_mu, name="chemical_potential")
 
         self.stiffness: Function = fem.Function(fem.functionspace(msh, ("DG", 0, (6, 6))))
-        self.eigenstrain: Function = fem.Function(fem.functionspace(msh, ("DG", 0, (3, 3))))
+        self.distortion: Function = fem.Function(fem.functionspace(msh, ("DG", 0, (3, 3))))
         self.lift: Function = fem.Function(self.space_u)
         self._fill_cells()
         self.laws = {p: self._law(p) for p in self.phases}
@@ -140,14 +146,14 @@ class ChemoMechanics:
         for phase in self.phases:
             matrix = plane_stiffness(stiffness(self.materials[phase].elasticity), self.case.plane, body.dimension)
             matrices[body.cell_tags.find(body.phases[phase])] = matrix / self.scales.stress
-        moduli = average_moduli(self.materials[self.phases[0]].elasticity)
-        nu = (3.0 * moduli.bulk - 2.0 * moduli.shear) / (6.0 * moduli.bulk + 2.0 * moduli.shear)
-        every = lines(self.case)
-        eigenstrain = cell_eigenstrain(every, body.cell_vertices(), nu, self.case.plane)
-        self.eigenstrain.x.array[:] = eigenstrain.ravel()
-        points = self.space_u.tabulate_dof_coordinates() * self.scales.length
-        known = lift(every, nu, self.case.plane, points)[:, : body.dimension] / self.scales.length
-        self.lift.x.array[:] = known.ravel()
+        distortion = cell_distortion(self.lines, body.cell_vertices(), self.poissons_ratio, self.case.plane)
+        self.distortion.x.array[:] = distortion.ravel()
+        self.lift.x.array[:] = self.lift_at(body.dof_coordinates(self.space_u) * self.scales.length).ravel()
+
+    def lift_at(self, points: Array) -> Array:
+        """The known part of the displacement at points (n, 3) in m, internal units, shape (n, dimension)."""
+        known = lift(self.lines, self.poissons_ratio, self.case.plane, points)
+        return np.asarray(known[:, : self.body.dimension] / self.scales.length)
 
     def _law(self, phase: str) -> PhaseLaw:
         material, s, msh = self.materials[phase], self.scales, self.body.mesh
@@ -165,6 +171,7 @@ class ChemoMechanics:
             reference_potential=number(material.reference_potential / s.potential),
             reference_concentration=number(material.reference_concentration),
             expansion=number(expansion),
+            eigenstrain=number(eigenstrain_tensor(material) + self.case.misfit_strain(phase)),
             gradient_energy=number(material.gradient_energy / s.gradient_energy),
             has_gradient_energy=material.gradient_energy > 0.0,
             diffusivity=number(material.diffusivity / s.diffusivity),
@@ -188,13 +195,18 @@ class ChemoMechanics:
 
     # -- equations ---------------------------------------------------------------------------------
 
+    @property
+    def beta(self) -> Any:
+        """Distortion without the slip of dislocations: grad u + beta_D, (3, 3)."""
+        return energies.gradient(self.u) + self.distortion
+
     def energy(self) -> Form:
         """Free energy of the body, without the loads."""
         form = 0
         for p in self.phases:
             c, law = self.c[p], self.laws[p]
             form += energies.chemical_energy(c, law) * self.corner(p)
-            elastic = energies.elastic_energy(energies.elastic_strain(self.u, c, law, self.eigenstrain), self.stiffness)
+            elastic = energies.elastic_energy(energies.elastic_strain(self.beta, c, law), self.stiffness)
             form += elastic * self.inner(p)
             if law.has_gradient_energy:
                 form += energies.gradient_energy(c, law) * self.inner(p)
@@ -233,10 +245,11 @@ class ChemoMechanics:
         )
 
     def _displacement_size(self) -> float:
-        """Burgers vectors and swelling over a unit of length: displacements that are not small."""
-        slips = [line.burgers / self.scales.length for line in lines(self.case)]
-        swelling = [float(np.max(np.abs(law.expansion.value))) for law in self.laws.values()]
-        return max([*slips, *swelling]) or 1e-12
+        """Burgers vectors, swelling and misfit over a unit of length: displacements that are not small."""
+        slips = [line.burgers / self.scales.length for line in self.lines]
+        laws = self.laws.values()
+        strains = [float(np.max(np.abs(part.value))) for law in laws for part in (law.expansion, law.eigenstrain)]
+        return max([*slips, *strains]) or 1e-12
 
     def balance(self) -> Form:
         """int c_m (c - c*) q - g int J . grad q - g int J_in q ds."""
@@ -290,7 +303,7 @@ class ChemoMechanics:
             value = given.get(p) if isinstance(given, dict) else given
             if value is None:
                 value = self.materials[p].reference_concentration
-            x = self.c[p].function_space.tabulate_dof_coordinates() * self.scales.length
+            x = self.body.dof_coordinates(self.c[p].function_space) * self.scales.length
             if isinstance(value, str):
                 out[p] = np.asarray(evaluate(value, x.T), dtype=float)
             else:
@@ -377,6 +390,15 @@ class ChemoMechanics:
         """int psi dV - int t . u ds, internal units."""
         comm = self.body.mesh.comm
         return float(comm.allreduce(fem.assemble_scalar(self._energy) - self.load_potential()))
+
+    def initial_amounts(self) -> dict[str, float]:
+        """Lithium per phase at t = 0, internal units."""
+        comm, initial = self.body.mesh.comm, self.initial_concentration()
+        out = {}
+        for p in self.phases:
+            weights = self.weights(p)
+            out[p] = comm.allreduce(float(weights @ initial[p][: len(weights)])) * float(self.laws[p].sites.value)
+        return out
 
     def amounts(self) -> dict[str, float]:
         """Lithium per phase, internal units."""

@@ -17,6 +17,7 @@ from chemomech.defects.dislocations import infinite_medium_stress, lines
 from chemomech.errors import CaseError
 from chemomech.materials.laws import Isotropic
 from chemomech.meshing.body import Body
+from chemomech.parallel import global_max, global_min
 from chemomech.physics.equations import Replacement
 from chemomech.physics.scales import Scales
 from chemomech.typing import Array, Constant, DirichletBC, Flags, Function, Ints
@@ -117,7 +118,36 @@ def _displacements(fields: Fields) -> tuple[list[DirichletBC], Flags]:
             out.append(fem.dirichletbc(prescribed, pairs, space.sub(axis)))
             dofs = pairs[0]
             held[dofs[dofs < len(held)]] = True
+    for name in case.domain.mirror:
+        axis = AXES[name]
+        dofs = fem.locate_dofs_topological(space.sub(axis), fdim, _mirrors(body, axis))
+        out.append(fem.dirichletbc(np.float64(0.0), dofs, space.sub(axis)))
+        held[dofs[dofs < len(held)]] = True
     return out, held
+
+
+def _mirrors(body: Body, axis: int) -> Ints:
+    """Facets on the two planes of symmetry normal to an axis, where the unknown displacement has no normal part.
+
+    What dislocations and their images bring beforehand has that symmetry by itself.
+    """
+    low, high = extent(body)
+    reach = 1e-9 * float(np.max(high - low))
+    return np.asarray(
+        mesh.locate_entities_boundary(
+            body.mesh,
+            body.dimension - 1,
+            lambda x: (np.abs(x[axis] - low[axis]) < reach) | (np.abs(x[axis] - high[axis]) < reach),
+        ),
+        dtype=np.int32,
+    )
+
+
+def extent(body: Body) -> tuple[Array, Array]:
+    """Lowest and highest coordinates of the body, internal units; collective."""
+    x = body.mesh.geometry.x
+    low = global_min(body.mesh.comm, np.min(x, axis=0, initial=np.inf))
+    return low, global_max(body.mesh.comm, np.max(x, axis=0, initial=-np.inf))
 
 
 def _fixed_components(boundary: Boundary, body: Body, name: str) -> dict[int, float]:
@@ -193,12 +223,16 @@ def _dislocation_stress(fields: Fields, name: str) -> Function:
     return sigma
 
 
-def rigid_motions(space_u: Any) -> Array:
-    """Translations and infinitesimal rotations on the owned dofs, one per column, not normalised."""
-    d = space_u.mesh.geometry.dim
+def rigid_motions(body: Body, space_u: Any) -> Array:
+    """Translations and infinitesimal rotations on the owned dofs, one per column, not normalised.
+
+    A periodic body can't turn about an axis across its period.
+    """
+    d = body.dimension
     n = space_u.dofmap.index_map.size_local
-    x = space_u.tabulate_dof_coordinates()[:n]
+    x = body.dof_coordinates(space_u)[:n]
     planes = [(0, 1)] if d == 2 else [(0, 1), (1, 2), (2, 0)]
+    planes = [(i, j) for i, j in planes if i not in body.seams and j not in body.seams]
     modes = np.zeros((n, d, d + len(planes)))
     for axis in range(d):
         modes[:, axis, axis] = 1.0
@@ -210,7 +244,7 @@ def rigid_motions(space_u: Any) -> Array:
 def free_motions(fields: Fields, held: Flags) -> Array:
     """Orthonormal rigid motions that the held dofs allow, on the owned dofs, shape (dofs, k)."""
     comm = fields.body.mesh.comm
-    modes = rigid_motions(fields.space_u)
+    modes = rigid_motions(fields.body, fields.space_u)
     gram = comm.allreduce(modes.T @ modes)
     factor = scipy.linalg.cholesky(gram)  # upper: modes @ inv(factor) is orthonormal
     basis = scipy.linalg.solve_triangular(factor.T, modes.T, lower=True).T
@@ -244,7 +278,7 @@ def _pins(fields: Fields, motions: Array) -> list[DirichletBC]:
     space, body = fields.space_u, fields.body
     comm, d = body.mesh.comm, body.dimension
     n = space.dofmap.index_map.size_local
-    x = space.tabulate_dof_coordinates()[:n, :d]
+    x = body.dof_coordinates(space)[:n, :d]
     directions = np.array([[1.0, 0.17, 0.05], [0.23, 1.0, 0.11], [0.07, 0.13, 1.0]])[:d, :d]
     candidates = []
     for direction in np.concatenate([directions, -directions]):

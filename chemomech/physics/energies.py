@@ -1,9 +1,11 @@
 """Free-energy densities and the flux, in internal units (scales.py); everything else is their derivative.
 
-psi = c_m [c ln c + (1 - c) ln(1 - c) + chi c (1 - c) + mu0 c] + kappa/2 |grad c|^2 + 1/2 e : C : e
-e   = sym grad u - eps_D - (1/3) c_m Omega (c - c_ref)
+psi  = c_m [c ln c + (1 - c) ln(1 - c) + chi c (1 - c) + mu0 c] + kappa/2 |grad c|^2 + 1/2 e : C : e
+e    = sym beta - eps_0 - (1/3) c_m Omega (c - c_ref)
+beta = grad u + beta_D
 
-after paper 004, eqs 2-8 (corrected: docs/theory.md, section 2).
+after paper 004, eqs 2-8 (corrected: docs/theory.md, section 2). beta_D is the known part of the distortion that
+dislocations bring, -sym beta_D their eigenstrain; eps_0 is the stress-free strain of a phase (misfit).
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ class PhaseLaw:
         reference_potential: mu0.
         reference_concentration: c_ref.
         expansion: (1/3) c_m Omega, tensor of shape (3, 3): eigenstrain per unit of c.
+        eigenstrain: eps_0, stress-free strain at c_ref, (3, 3).
         gradient_energy: kappa.
         has_gradient_energy: Whether kappa > 0.
         diffusivity: D0.
@@ -38,6 +41,7 @@ class PhaseLaw:
     reference_potential: Expr
     reference_concentration: Expr
     expansion: Expr
+    eigenstrain: Expr
     gradient_energy: Expr
     has_gradient_energy: bool
     diffusivity: Expr
@@ -45,12 +49,11 @@ class PhaseLaw:
     stiffening: Expr
 
 
-def strain(u: Expr) -> Expr:
-    """sym grad u as a (3, 3) tensor; out-of-plane components vanish in 2D."""
-    gradient = ufl.grad(u)
+def gradient(u: Expr) -> Expr:
+    """grad u as a (3, 3) tensor, d u_i / d x_j; out-of-plane components vanish in 2D."""
+    g = ufl.grad(u)
     d = u.ufl_shape[0]
-    e = [[0.5 * (gradient[i, j] + gradient[j, i]) if max(i, j) < d else 0.0 for j in range(3)] for i in range(3)]
-    return ufl.as_tensor(e)
+    return ufl.as_tensor([[g[i, j] if max(i, j) < d else 0.0 for j in range(3)] for i in range(3)])
 
 
 def voigt(e: Expr) -> Expr:
@@ -63,9 +66,9 @@ def tensor(s: Expr) -> Expr:
     return ufl.as_tensor([[s[0], s[5], s[4]], [s[5], s[1], s[3]], [s[4], s[3], s[2]]])
 
 
-def elastic_strain(u: Expr, c: Expr, law: PhaseLaw, eigenstrain: Expr) -> Expr:
-    """e = sym grad u - eps_D - (1/3) c_m Omega (c - c_ref)."""
-    return strain(u) - eigenstrain - law.expansion * (c - law.reference_concentration)
+def elastic_strain(beta: Expr, c: Expr, law: PhaseLaw) -> Expr:
+    """e = sym beta - eps_0 - (1/3) c_m Omega (c - c_ref)."""
+    return ufl.sym(beta) - law.eigenstrain - law.expansion * (c - law.reference_concentration)
 
 
 def elastic_energy(e: Expr, stiffness: Expr) -> Expr:
@@ -89,9 +92,9 @@ def gradient_energy(c: Expr, law: PhaseLaw) -> Expr:
     return 0.5 * law.gradient_energy * ufl.inner(ufl.grad(c), ufl.grad(c))
 
 
-def energy_density(u: Expr, c: Expr, law: PhaseLaw, stiffness: Expr, eigenstrain: Expr) -> Expr:
+def energy_density(beta: Expr, c: Expr, law: PhaseLaw, stiffness: Expr) -> Expr:
     """psi of one phase."""
-    psi = chemical_energy(c, law) + elastic_energy(elastic_strain(u, c, law, eigenstrain), stiffness)
+    psi = chemical_energy(c, law) + elastic_energy(elastic_strain(beta, c, law), stiffness)
     return psi + gradient_energy(c, law) if law.has_gradient_energy else psi
 
 
@@ -111,13 +114,18 @@ def lithium_flux(c: Expr, mu: Expr, law: PhaseLaw) -> Expr:
     return -law.sites * mobility(c, law) * ufl.grad(mu)
 
 
-def eshelby_stress(u: Expr, psi: Expr, c: Expr, mu: Expr, sigma: Expr, law: PhaseLaw) -> Expr:
-    """Sigma = (psi - c_m mu c) I - (grad u)^T sigma - kappa grad c (x) grad c, (3, 3)."""
-    d = u.ufl_shape[0]
-    g = ufl.grad(u)
-    gradient = ufl.as_tensor([[g[i, j] if max(i, j) < d else 0.0 for j in range(3)] for i in range(3)])
-    out = (psi - law.sites * mu * c) * ufl.Identity(3) - ufl.dot(gradient.T, sigma)
+def eshelby_stress(beta: Expr, c: Expr, mu: Expr, law: PhaseLaw, stiffness: Expr) -> Expr:
+    """Sigma = (psi - c_m mu c) I - beta^T sigma - kappa grad c (x) grad c, (3, 3).
+
+    With beta free of the slip of dislocations, div Sigma vanishes in a homogeneous phase at equilibrium but at the
+    cores of dislocations, where it is the Peach-Koehler force per volume (docs/theory.md, section 2.5).
+    """
+    sigma = stress(elastic_strain(beta, c, law), stiffness)
+    psi = energy_density(beta, c, law, stiffness)
+    out = (psi - law.sites * mu * c) * ufl.Identity(3) - ufl.dot(beta.T, sigma)
     if law.has_gradient_energy:
-        slope = ufl.as_vector([c.dx(i) if i < d else 0.0 for i in range(3)])
+        slope = ufl.grad(c)
+        d = slope.ufl_shape[0]
+        slope = ufl.as_vector([slope[i] if i < d else 0.0 for i in range(3)])
         out -= law.gradient_energy * ufl.outer(slope, slope)
     return out
