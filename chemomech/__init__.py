@@ -19,10 +19,11 @@ from chemomech.versions import __version__
 if TYPE_CHECKING:
     from chemomech.case import Case, builtin_cases, builtin_names
     from chemomech.defects.dislocations import infinite_medium_displacement, infinite_medium_stress, lines
+    from chemomech.driver import run
     from chemomech.errors import CaseError, ChemomechError, ConvergenceError, OutputError, OutputExistsError
     from chemomech.materials.laws import Cubic, Isotropic, Material
     from chemomech.result import Result
-    from chemomech.simulation import Simulation, run
+    from chemomech.simulation import Simulation
     from chemomech.sweep import Sweep, run_sweep
 
 _HOME = {
@@ -42,7 +43,7 @@ _HOME = {
     "lines": "chemomech.defects.dislocations",
     "Result": "chemomech.result",
     "Simulation": "chemomech.simulation",
-    "run": "chemomech.simulation",
+    "run": "chemomech.driver",
     "Sweep": "chemomech.sweep",
     "run_sweep": "chemomech.sweep",
 }

@@ -135,7 +135,7 @@ def _run(options: argparse.Namespace) -> int:
     petsc4py.init(["chemomech", *options.petsc])
     from mpi4py import MPI
 
-    from chemomech.simulation import run
+    from chemomech.driver import run
 
     try:
         result = run(

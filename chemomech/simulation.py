@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import gc
-import json
 import time as clock
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,30 +11,25 @@ import numpy as np
 from mpi4py import MPI
 
 from chemomech import summary
+from chemomech.analysis.eshelby import ConfigurationalForces
 from chemomech.case import Case
-from chemomech.errors import CaseError, ChemomechError, ConvergenceError, OutputError
+from chemomech.errors import CaseError, ConvergenceError
 from chemomech.meshing.arrays import MeshArrays
 from chemomech.meshing.body import Body, distribute
 from chemomech.meshing.generate import generate
 from chemomech.output import checkpoint
-from chemomech.output.fields import FieldSeries
-from chemomech.output.figures import Figures
-from chemomech.output.folder import RunFolder, prepare, withdraw, write_atomic
-from chemomech.output.history import History
 from chemomech.output.nodes import Layout, layout
-from chemomech.output.progress import Progress
-from chemomech.output.protocol import Output
-from chemomech.output.resume import take_up
 from chemomech.parallel import global_max, on_rank_zero
 from chemomech.physics.chemomechanics import ChemoMechanics, scales_of
 from chemomech.physics.constraints import rigid_motions
 from chemomech.physics.derived import Derived
-from chemomech.result import Result
 from chemomech.solvers.stack import SolverStack
 from chemomech.solvers.system import System
 from chemomech.solvers.timestep import StepControl, formula, local_error
 from chemomech.state import State
 from chemomech.versions import versions
+
+_FEW = 100  # dislocations up to which their forces on the nodes go into every field file
 
 
 class Simulation:
@@ -111,11 +104,19 @@ class Simulation:
     @property
     def field_names(self) -> tuple[str, ...]:
         """Fields ``function`` gives."""
-        return self.derived.names
+        few = 0 < len(self.physics.lines) <= _FEW
+        return (*self.derived.names, *(["configurational_force"] if few else []))
 
     def function(self, name: str) -> Any:
         """A field in SI units at the present state."""
+        if name == "configurational_force" and self.forces is not None:
+            return self.forces.nodal()
         return self.derived.function(name)
+
+    @cached_property
+    def forces(self) -> ConfigurationalForces | None:
+        """Forces on dislocations, if there are any; made when first asked for. Collective."""
+        return ConfigurationalForces(self.physics, self.derived) if self.physics.lines else None
 
     def row(self) -> dict[str, float]:
         """Global numbers of the present state."""
@@ -336,143 +337,13 @@ class Simulation:
             **{k: v for k, v in row.items() if k not in ("newton_iterations", "linear_iterations")},
             "max_free_energy_increase_relative": self.energy_rise / drop if drop else 0.0,
             **summary.interface(self, self.physics, self.derived),
-            **summary.defects(self.physics, self.derived),
+            **summary.defects(self.case, self.forces),
             "versions": versions(),
         }
 
     def destroy(self) -> None:
         """Free the solver; collective."""
         self.solver.destroy()
-
-
-def run(
-    case: Case,
-    out: str | Path | None = None,
-    comm: MPI.Comm = MPI.COMM_WORLD,
-    *,
-    resume: bool = False,
-    overwrite: bool = False,
-    progress: bool = False,
-) -> Result:
-    """Compute a case.
-
-    Args:
-        case: What to compute.
-        out: Folder for the files; None writes nothing.
-        comm: Ranks that compute together; all of them call this.
-        resume: Continue the run in ``out`` from its last checkpoint.
-        overwrite: Replace the run in ``out``.
-        progress: Show how far it is (rank 0).
-
-    Raises:
-        CaseError: If the input is wrong.
-        ConvergenceError: If the solver gave up; the last good checkpoint stays.
-        OutputExistsError: If ``out`` holds a run and neither flag is given.
-        OutputError: If results can't be written.
-    """
-    folder = None if out is None else prepare(Path(out), resume=resume, overwrite=overwrite, comm=comm)
-    # Objects with collective destructors must not die at different moments on different ranks.
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        return _run(case, folder, comm, progress)
-    finally:
-        gc.collect()
-        if collecting:
-            gc.enable()
-
-
-def _run(case: Case, folder: RunFolder | None, comm: MPI.Comm, progress: bool) -> Result:
-    saved = None if folder is None or not folder.resumed else take_up(case, folder, comm)
-    if saved is not None and folder is not None:
-        stored = checkpoint.read_mesh_arrays(folder.checkpoint, comm)
-        arrays = MeshArrays.from_dict(stored) if comm.rank == 0 else None
-        simulation = Simulation(case, comm, arrays, given=True)
-    else:
-        try:
-            simulation = Simulation(case, comm)
-        except CaseError:  # of a mesh file, for example
-            if folder is not None:
-                on_rank_zero(comm, lambda: withdraw(folder))
-            raise
-    try:
-        return _compute(simulation, folder, saved, progress)
-    except ChemomechError:  # raised by all ranks together
-        simulation.destroy()
-        raise
-
-
-def _compute(
-    simulation: Simulation, folder: RunFolder | None, saved: checkpoint.Checkpoint | None, progress: bool
-) -> Result:
-    case, comm = simulation.case, simulation.comm
-    transient = case.mode == "transient"
-    control = simulation.control() if transient else None
-    if saved is not None:
-        simulation.restore(saved)
-        if control is not None:
-            control.wish = simulation.wish
-    else:
-        simulation.begin()
-    history = History(folder.history if folder else None, resume=saved is not None)
-    outputs: list[Output] = [history]
-    bar = Progress(case.time.end if transient else None, log=folder.log if folder else None, show=progress)
-    if folder is not None:
-        if saved is None:
-            text = case.to_toml()
-            on_rank_zero(comm, lambda: write_atomic(folder.case, text))
-            held = simulation.arrays.to_dict() if simulation.arrays is not None else None
-            checkpoint.write_mesh_arrays(folder.checkpoint, comm, held)
-        outputs.append(
-            FieldSeries(
-                folder.fields, times=case.output.times, every=case.output.every,
-                resume=saved is not None, equilibrium=not transient,
-            )
-        )  # fmt: skip
-        if case.output.figures:
-            outputs.append(
-                Figures(
-                    folder.figures, history, title=case.title, dislocations=case.all_dislocations,
-                    window=case.output.window, equilibrium=not transient,
-                    interfaces=[y for y, *_ in case.interfaces],
-                )
-            )  # fmt: skip
-    outputs.append(bar)
-    last: Path | None = saved.path if saved is not None else None
-    wish = 0.0
-    with bar:
-        for output in outputs:
-            output.open(simulation)
-        try:
-            if control is None:
-                simulation.equilibrate()
-                for output in outputs:
-                    output.update(simulation)
-            else:
-                while simulation.time < control.end * (1.0 - 1e-12):
-                    wish = control.wish
-                    simulation.advance(control)
-                    for output in outputs:
-                        output.update(simulation)
-                    due = simulation.step % case.output.checkpoint_every == 0
-                    if folder is not None and due:
-                        last = simulation.save(folder.checkpoint, control.wish)
-        except ConvergenceError as error:
-            error.checkpoint = last
-            if folder is not None and control is not None and simulation.step > 0:
-                with contextlib.suppress(OutputError):  # what failed first is what the user has to know
-                    error.checkpoint = simulation.save(folder.checkpoint, wish)
-            raise
-        for output in outputs:
-            output.close(simulation)
-    numbers = simulation.summary(converged=True)
-    if folder is not None:
-        if control is not None:
-            simulation.save(folder.checkpoint, control.wish)
-        text = json.dumps(numbers, indent=2) + "\n"
-        on_rank_zero(comm, lambda: write_atomic(folder.summary, text))
-    simulation.destroy()
-    return Result(simulation, history.rows, numbers, folder.path if folder else None)
 
 
 def _generated(case: Case, comm: MPI.Comm) -> MeshArrays | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from chemomech.analysis.eshelby import forces
+from chemomech.analysis.eshelby import ConfigurationalForces, forces
 from chemomech.case import Box, Case, MeshFile, Rectangle
 from chemomech.case.regions import bottom_and_top
 from chemomech.materials.orientation import average_moduli
@@ -97,17 +97,17 @@ def far_field_distance(case: Case, domain: Rectangle | Box) -> float:
     for misfit, array in zip(case.misfits, case.misfit_arrays, strict=True):
         lattice = case.materials[misfit.phase].lattice_constant
         b = misfit.array.burgers if misfit.array is not None and misfit.array.burgers else lattice
-        if b is not None:
-            spacings.append(b / abs(misfit.elastic_strain(case.materials)) / (array.relaxed or 1.0))
+        strain = abs(misfit.elastic_strain(case.materials))
+        if b is not None and strain > 0.0:
+            spacings.append(b / strain / (array.relaxed or 1.0))
     return min([half, *spacings])
 
 
-def defects(physics: ChemoMechanics, derived: Derived) -> dict[str, Any]:
+def defects(case: Case, at_work: ConfigurationalForces | None) -> dict[str, Any]:
     """Forces on the dislocations and the flow stress of random ones; empty without dislocations. Collective."""
-    case = physics.case
     out: dict[str, Any] = {}
-    if case.all_dislocations:
-        out["dislocations"] = forces(physics, derived)
+    if at_work is not None:
+        out["dislocations"] = forces(at_work)
     flow = []
     for ensemble in case.ensembles:
         material = case.materials[ensemble.phase or next(iter(case.used_materials))]

@@ -30,6 +30,7 @@ state
 summary
 result
 simulation
+driver
 sweep report
 cli
 __main__

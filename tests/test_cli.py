@@ -271,13 +271,13 @@ def test_stopped_by_a_signal(place: Path, number: signal.Signals) -> None:
 FAULT = """
 import sys
 from mpi4py import MPI
-import chemomech.simulation as simulation
+import chemomech.driver as driver
 from chemomech.cli import main
 def run(*args, **kwargs):
     if MPI.COMM_WORLD.rank == MPI.COMM_WORLD.size - 1:
         raise ZeroDivisionError("a fault")
     MPI.COMM_WORLD.Barrier()
-simulation.run = run
+driver.run = run
 sys.exit(main(["run", "small.toml"]))
 """
 

@@ -159,3 +159,36 @@ def test_domain_does_not_matter(interaction: float) -> None:
     screened = np.linalg.norm(found[-1]) / np.linalg.norm(bare["peach_koehler_N_per_m"])
     assert 0.5 < screened < 0.8  # lithium takes a part of the stress away (physics: E_open/E = 0.61 at c = 0.5)
     record(f"forces_domain_{interaction:.0f}", spread=float(spread), radii=radii, force=found, screened=float(screened))
+
+
+@pytest.mark.parametrize("sides", ["periodic", "mirror"])
+@pytest.mark.parametrize("angle", [0.0, 90.0])
+def test_row_below_a_surface(sides: str, angle: float) -> None:
+    """A row of lines has no stress of its own where it lies: both forces see the images in the surfaces only."""
+    body = {"size": ["40 nm", "60 nm"], sides: ["x"]}
+    result = cm.run(case([line(0.0, 12.0, angle)], domain=body, boundaries={"bottom": {"displacement": {"y": 0.0}}}))
+    for found in result.summary["dislocations"]:
+        of_stress, integral = (np.array(found[k]) for k in ("peach_koehler_N_per_m", "configurational_force_N_per_m"))
+        assert np.linalg.norm(integral) > 0.1
+        assert np.linalg.norm(of_stress - integral) < 0.02 * np.linalg.norm(integral)
+
+
+@pytest.mark.parametrize("film", ["above", "below"])
+def test_the_substrate_keeps_its_size(film: str) -> None:
+    """With the film on either side a full array frees both layers of mean stress."""
+    layers = [{"material": "llzo", "thickness": "100 nm"}, {"material": "lithium", "thickness": "100 nm"}]
+    body = {"size": ["41.0665 nm", "200 nm"], "periodic": ["x"], "layers": layers if film == "above" else layers[::-1]}
+    materials = {
+        "llzo": {**HARD, "lattice_constant": "1.298 nm"},
+        "lithium": {**LITHIUM, "lattice_constant": "0.351 nm"},
+    }
+    misfit = {
+        "phase": "lithium",
+        "substrate": "llzo",
+        "coincidence": "3:11",
+        "array": {"relaxation": 1.0, "core": "1 nm"},
+    }
+    mesh = {"core_size": "0.25 nm", "size": "4 nm", "interface_size": "1 nm"}
+    result = cm.run(case([], domain=body, materials=materials, misfits=[misfit], mesh=mesh, boundaries={}))
+    coherent = 2 * 2.83e9 * 1.381 * 0.33 / 38.61 / (1 - 0.381)
+    assert abs(result.summary["far_field_stress_Pa"]) < 0.02 * coherent

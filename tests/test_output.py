@@ -19,11 +19,12 @@ from mpi4py import MPI
 from chemomech import cli, parallel
 from chemomech.case import Case, Dislocation
 from chemomech.errors import CaseError, ChemomechError, OutputError, OutputExistsError
-from chemomech.output import figures, folder, history, panels, plane, profile, redraw
+from chemomech.output import figures, folder, history, panels, plane, profile, redraw, strength
 from chemomech.output.fields import FieldSeries, read_index
 from chemomech.output.figures import Figures
 from chemomech.output.history import History
 from chemomech.output.progress import Progress, clock, duration
+from tests.tools import gathered
 
 COMM = MPI.COMM_WORLD
 ROOT = Path(__file__).resolve().parent.parent
@@ -132,6 +133,25 @@ class Layered(Fake):
         else:
             values = {"concentration": (0.8, 0.2), "phase": (1.0, 2.0), "hydrostatic_stress": (1e9, -2e9)}[name]
             f.x.array[f.function_space.dofmap.list[:, 0]] = np.where(self.upper, values[1], values[0])
+        f.x.scatter_forward()
+        return f
+
+
+class Cracked(Fake):
+    """A fake whose tension over strength is 1 + x + 0.01 y at the middle of each cell (nm), and with a flow stress."""
+
+    def __init__(self, comm: MPI.Comm = COMM, n: int = 4, dim: int = 2, *, forest: bool = True) -> None:
+        super().__init__(comm, n, dim)
+        new = ("strength_ratio", "taylor_stress") if forest else ("strength_ratio",)
+        self.field_names = (*self.field_names, *new)
+        space = fem.functionspace(self.mesh, ("DG", 0))
+        self.functions |= {name: fem.Function(space) for name in new}
+
+    def function(self, name: str) -> fem.Function:
+        f = self.functions[name]
+        if name in self.field_names[:4]:
+            return super().function(name)
+        f.interpolate(lambda x: 1 + x[0] + 0.01 * x[1] if name == "strength_ratio" else 1e9 + 1e8 * x[1])
         f.x.scatter_forward()
         return f
 
@@ -662,11 +682,94 @@ def test_a_layered_body_gets_a_profile(place: Path, dim: int) -> None:
     log.open(fake)
     out.open(fake)
     out.close(fake.go(1, 2.0))
+    table = profile.ProfileTable(place / "profile.csv", [0.0])
+    table.open(fake)
+    table.update(fake)
     if COMM.rank == 0:
-        assert (place / "figures" / "profile.png").stat().st_size > 20_000
+        assert (place / "figures" / "profile.png").stat().st_size > 20_000 and not table.path.exists()
+    COMM.barrier()
+    table.close(fake)  # whether pictures are drawn or not
+    if COMM.rank == 0:
         assert profile.read_profile(place / "profile.csv").interfaces == (0.0,)
         assert "profile.csv" in folder._OWNED
     COMM.barrier()
+
+
+def test_values_of_a_periodic_body_in_the_order_of_its_mesh() -> None:
+    points, cells = grid(6, 2)
+    fake = Layered()
+    assert np.allclose(gathered(fake, "chemical_potential"), 1 + points[:, 1], rtol=0, atol=1e-14)
+    upper = points[cells].mean(axis=1)[:, 1] > 0
+    assert np.array_equal(gathered(fake, "phase"), np.where(upper, 2.0, 1.0))
+    expected = np.where(upper, 0.2, 0.8)[:, None] + 0.1 * points[cells][:, :, 1]
+    found = gathered(fake, "concentration").reshape(expected.shape)
+    assert np.allclose(np.sort(found), np.sort(expected), rtol=0, atol=1e-14)  # the mesh may turn its cells
+    assert gathered(Fake(), "stress").shape == (len(cells), 3, 3)
+
+
+@pytest.mark.parametrize("dim", [2, 3])
+def test_where_a_crack_would_open(place: Path, dim: int) -> None:
+    fake = Cracked(dim=dim)
+    body = plane.gather_body(fake, strength.SHOWN)
+    series = FieldSeries(place / "fields.pvd")
+    series.open(fake)
+    COMM.barrier()
+    if COMM.rank == 0:
+        line = Dislocation(position=(-0.9 * NM, 0.0, 0.5 * NM)[:dim], burgers=(NM, 0.0, 0.0)[:dim], core=0.1 * NM)
+        far = Dislocation(position=(-0.9 * NM, -0.9 * NM, 0.0)[:dim], burgers=(NM, 0.0, 0.0)[:dim], core=0.1 * NM)
+        top = {2: (5 / 6, 2 / 3), 3: (7 / 8, 3 / 4)}[dim]  # middle of the cell with the largest value
+        piece = place / "fields" / f"step-000000.{'vtu' if COMM.size == 1 else 'pvtu'}"
+        for one in (body, redraw.read_body(piece)):
+            found = strength.Opening.of(one, [far, line])
+            assert np.isclose(found.largest, 1 + top[0] + 0.01 * top[1]) and np.isclose(found.share, 0.5)
+            assert np.isclose(found.distance, np.hypot(top[0] + 0.9, top[1]) * NM)
+            beyond = strength.Opening.of(one, [far, line], ["x"])
+            assert np.isclose(beyond.distance, np.hypot(1.1 - top[0], top[1]) * NM)
+            assert strength.Opening.of(one).distance is None
+            kind = "area" if dim == 2 else "volume"
+            assert found.words(one).endswith(f"from the nearest dislocation line; above 1: 50 % of the {kind}.")
+            shown = plane.plane_of(one, [line])
+            inner = np.abs(shown.points).max(axis=1) < 0.45 * NM
+            expected = 1 + (shown.points[inner] / NM) @ (1.0, 0.01)
+            assert np.allclose(shown.extra["strength_ratio"][inner], expected, rtol=0, atol=1e-9)
+    assert plane.gather_body(fake).extra == {}
+    COMM.barrier()
+
+
+@pytest.mark.parametrize("forest", [False, True])
+def test_the_picture_of_cracks(place: Path, forest: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    painted, lines, paint = [], [], panels.paint
+    monkeypatch.setattr(panels, "paint", lambda *a: (painted.append((a[0], a[4])), paint(*a))[1])
+    monkeypatch.setattr(
+        "matplotlib.axes.Axes.tricontour", lambda *a, levels, **_: lines.append((levels, float(a[2].max())))
+    )
+    fake, log = Cracked(forest=forest), History(None)
+    core = Dislocation(position=(-0.9 * NM, 0.0), burgers=(NM, 0.0), core=0.02 * NM)
+    log.open(fake)
+    out = Figures(place / "figures", log, title="cracks", dislocations=[core], periodic=["x"])
+    out.open(fake)
+    out.close(fake)
+    if COMM.rank == 0:
+        assert (place / "figures" / "strength.png").stat().st_size > 20_000
+        shown = [(limits, ax.get_title(loc="left")) for ax, limits in painted[4:]]  # the first are those of fields.png
+        names = ["Where a crack would open", "Taylor's flow stress"][: 1 + forest]
+        assert [name for _, name in shown] == 2 * names  # the whole and the close-up
+        assert all(low == 0.0 for (low, _), _ in shown) and 1.5 < shown[0][0][1] <= 11 / 6 + 0.01
+        assert len(lines) == 1 and lines[0][0] == [1.0]  # the close-up does not reach where it is 1
+    COMM.barrier()
+
+
+@alone
+def test_cracks_are_drawn_again_from_the_files(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = prepare(place / "a")
+    run.case.write_text(Case.load("llzo-edge-dislocation").to_toml())
+    FieldSeries(run.fields).open(Cracked())
+    log = History(run.history)
+    log.open(Fake())
+    log.close(Fake())
+    assert cli.main(["plot", str(place / "a")]) == 0
+    drawn = [place / "a" / "figures" / name for name in ("fields.png", "strength.png")]
+    assert capsys.readouterr().out.split() == list(map(str, drawn)) and drawn[1].stat().st_size > 20_000
 
 
 @alone
@@ -714,6 +817,60 @@ def test_several_runs_in_one_figure(place: Path, monkeypatch: pytest.MonkeyPatch
         redraw.compare([place], place / "case.toml")
     with pytest.raises(CaseError, match="holds no run"):
         redraw.compare([place, place], place / "a.png")
+
+
+def spiked(*, seams: bool = False) -> plane.Plane:
+    """A body of 40 x 40 squares with c = 0.5 + 0.1 x, stress 1e8 x, and one node at the middle far beyond that."""
+    points, cells = grid(40, 2)
+    c, sigma = 0.5 + 0.1 * points[:, 0], 1e8 * points[:, 0]
+    middle = int(np.argmin(np.abs(points).sum(axis=1)))
+    c[middle], sigma[middle] = 0.9, 5e9
+    line = np.array([[[-1.0, 0.0], [1.0, 0.0]]])[: int(seams)] * NM
+    core = plane.Core(np.zeros(2), np.array([0.0, 1.0]), 0.02 * NM)
+    return plane.Plane(points * NM, cells, c, sigma, (core,), seams=line)
+
+
+@alone
+def test_colours_leave_out_the_cores() -> None:
+    one = spiked()
+    whole = panels.whole_box(one)
+    corners = one.points[one.triangles]
+    area = np.abs(np.linalg.det(corners[:, 1:] - corners[:, :1]))
+    for part in (0.2, 0.5, 0.99):
+        value = panels.quantile(one, one.concentration, whole, part)
+        below = ((one.concentration[one.triangles] <= value) * area[:, None]).sum() / (3 * area.sum())
+        assert part <= below < part + 0.03  # c comes in 41 steps
+    ends = panels.scale_of([one], [one.concentration], [whole])
+    assert np.allclose((ends.low, ends.high), (0.4, 0.6)) and ends.extend == "max"
+    quiet = plane.Plane(one.points, one.triangles, one.concentration, 0.1 * np.abs(one.stress))
+    ends = panels.scale_of([one, quiet], [one.stress, quiet.stress], [whole] * 2, symmetric=True)
+    assert np.isclose(ends.high, 1e8) and ends.low == -ends.high and ends.extend == "max"
+    half = panels.scale_of([quiet], [quiet.stress], [(0.0, 0.5 * NM, -NM, NM)], symmetric=True)
+    assert 0.045e8 < half.high <= 0.0501e8
+    flat = panels.scale_of([one], [np.zeros(len(one.points))], [whole], symmetric=True)
+    assert (flat.low, flat.high, flat.extend) == (-1.0, 1.0, "neither")
+    between = np.array([1e3, 1e3, 1e3 + 1e-3, 1e3]) * NM  # a view that no middle of a triangle lies in
+    assert np.isclose(panels.quantile(one, one.concentration, tuple(between), 0.99), 0.6)
+
+
+@alone
+@pytest.mark.parametrize("seams", [False, True])
+def test_cores_decide_on_the_colours_of_one_phase_only(
+    place: Path, seams: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits, bars, sizes = [], [], []
+    paint, add_bar, tee = panels.paint, panels.add_bar, panels._tee
+    monkeypatch.setattr(panels, "paint", lambda *a: (limits.append(a[4]), paint(*a))[1])
+    monkeypatch.setattr(panels, "add_bar", lambda *a: (bars.append(a[3]), add_bar(*a))[1])
+    monkeypatch.setattr(panels, "_tee", lambda *a: (sizes.append(a[3]), tee(*a))[1])
+    one = spiked(seams=seams)
+    figures.draw_fields(one, place / "a.png", window=2 * NM)
+    assert np.allclose(limits[0], (0.4, 0.6) if seams else (0.4, 0.9))
+    assert np.allclose(limits[1], (-0.1, 0.1) if seams else (-5.0, 5.0))  # GPa
+    assert bars == (["max", "max"] if seams else ["neither"] * 2)
+    figures.draw_comparison([one, spiked()], place / "b.png", titles=["a", "b"])
+    assert np.allclose(limits[2:], [(0.4, 0.6), (-0.1, 0.1)] * 2) and bars[2:] == ["max"] * 4
+    assert max(sizes[2:]) < 0.5 * 0.032 * 2 * NM and np.isclose(sizes[0], (0.014 if seams else 0.032) * 2 * NM)
 
 
 @alone

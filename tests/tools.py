@@ -63,13 +63,12 @@ def at_quadrature(result: cm.Result, name: str) -> np.ndarray:
 
 
 def gathered(result: cm.Result, name: str) -> np.ndarray:
-    """Values at all nodes or cells in the order of the input mesh, on every rank."""
+    """Values at all nodes or cells in the order of the input mesh, both sides of a periodic one, on every rank."""
     f = result.function(name)
-    where = layout(f.function_space)
-    numbers = np.concatenate(MPI.COMM_WORLD.allgather(where.numbers))
-    mine = f.x.array.reshape(-1, f.function_space.dofmap.bs)[: len(where.numbers)]
-    values = np.concatenate(MPI.COMM_WORLD.allgather(mine))
-    out = np.empty_like(values)
+    mine, held = layout(f.function_space).entries(f)
+    numbers = np.concatenate(MPI.COMM_WORLD.allgather(mine))
+    values = np.concatenate(MPI.COMM_WORLD.allgather(held))
+    out = np.full((int(numbers.max()) + 1, values.shape[1]), np.nan)  # a node no cell uses has no value
     out[numbers] = values
     return out.reshape(len(out), *f.function_space.value_shape)
 

@@ -57,6 +57,10 @@ class ConfigurationalForces:
         self._stress: dict[str, Any] = {}
         element = basix.ufl.quadrature_element(cell.name, value_shape=(3, 3), degree=DEGREE)
         self._known: Function = fem.Function(fem.functionspace(msh, element))
+        self._vertices = body.cell_vertices()
+        self._middle = self._vertices[: msh.topology.index_map(body.dimension).size_local].mean(axis=1)
+        self._nodes = body.dof_coordinates(physics.space_u) * body.length
+        self._nodes = self._nodes[: physics.space_u.dofmap.index_map.size_local]
         self._fill_known()
         self.beta = energies.gradient(physics.u) + self._known
         v = ufl.TestFunction(physics.space_u)
@@ -73,7 +77,7 @@ class ConfigurationalForces:
 
     def _fill_known(self) -> None:
         p = self.physics
-        x = p.body.cell_vertices()
+        x = self._vertices
         quadrature = np.einsum("qk,ckd->cqd", self._corners, x)
         shape = quadrature.shape
         smooth = [line for line in p.lines if not line.slip]
@@ -111,8 +115,7 @@ class ConfigurationalForces:
         """
         p, body = self.physics, self.physics.body
         forces = self.nodal() if nodal is None else nodal
-        owned = p.space_u.dofmap.index_map.size_local
-        x = body.dof_coordinates(p.space_u)[:owned] * body.length
+        x = self._nodes
         near = line.distance(x)
         q = np.clip((outer - near) / (outer - inner), 0.0, 1.0)
         for other in others:
@@ -121,7 +124,7 @@ class ConfigurationalForces:
             band = 0.15 * float(line.distance(other.position[None])[0])
             q = np.minimum(q, np.clip(0.5 + gap / band, 0.0, 1.0))
         local = np.zeros(3)
-        local[: body.dimension] = q @ forces.x.array.reshape(-1, body.dimension)[:owned]
+        local[: body.dimension] = q @ forces.x.array.reshape(-1, body.dimension)[: len(x)]
         total = global_sum(body.mesh.comm, local)
         if body.dimension == 3:
             total /= self._length(line)
@@ -154,10 +157,8 @@ class ConfigurationalForces:
         """
         width = width or line.core
         p, body = self.physics, self.physics.body
-        x = body.cell_vertices()
-        owned = body.mesh.topology.index_map(body.dimension).size_local
-        middle = x[:owned].mean(axis=1)
-        near = np.flatnonzero(line.distance(middle) < 8.0 * line.core).astype(np.int32)
+        x = self._vertices
+        near = np.flatnonzero(line.distance(self._middle) < 8.0 * line.core).astype(np.int32)
         points = np.einsum("qk,ckd->cqd", self._corners, x[near])
         rest = self._rest(line, near, points)
         weight = line_density(line.distance(points.reshape(-1, 3)), width).reshape(points.shape[:2])
@@ -183,7 +184,7 @@ class ConfigurationalForces:
                 values = self._stress[phase].eval(p.body.mesh, cells[here])
                 sigma[here] = np.asarray(values).reshape(int(here.sum()), points.shape[1], 3, 3)
         known = self._known.x.array.reshape(-1, points.shape[1], 3, 3)[cells]
-        alone = [replace(line, slip=False)]
+        alone = [replace(line, slip=False, rest=0)]  # a row has no stress of its own in its middle plane
         own = distortion_at(alone, points.reshape(-1, 3), p.poissons_ratio, p.case.plane).reshape(known.shape)
         stiffness = p.stiffness.x.array.reshape(-1, 6, 6)[cells]
         sigma += _stress(stiffness, known - own)
@@ -247,7 +248,7 @@ class Surroundings:
         return global_min(self.physics.body.mesh.comm, least)
 
 
-def forces(physics: ChemoMechanics, derived: Derived) -> list[dict[str, Any]]:
+def forces(at_work: ConfigurationalForces) -> list[dict[str, Any]]:
     """What acts on every dislocation of the case, in its order. Collective.
 
     ``configurational_force_N_per_m`` is the domain integral around it, ``peach_koehler_N_per_m`` the force from the
@@ -255,22 +256,22 @@ def forces(physics: ChemoMechanics, derived: Derived) -> list[dict[str, Any]]:
     force is then part of the component across it. A domain integral needs room: it is None closer than two core
     widths to the surface.
     """
+    physics = at_work.physics
     lines = [line for line in physics.lines if not line.image]
-    if not lines:
-        return []
-    at_work = ConfigurationalForces(physics, derived)
+    places = np.array([line.position for line in physics.lines])
     around = Surroundings(physics)
     nodal = at_work.nodal()
     out = []
     for line in lines:
         surface, interface = around.surface(line), around.interface(line)
         reach = min(0.9 * surface, 20.0 * line.core)
-        crosses = interface < max(2.5 * line.core, 0.0)
+        crosses = interface < 2.5 * line.core
         if not crosses:
             reach = min(reach, 0.95 * interface)
         if line.period is not None:
             reach = min(reach, 0.45 * line.period)
-        others = [o for o in physics.lines if o is not line and line.distance(o.position[None])[0] < 2.0 * reach]
+        near = np.flatnonzero(line.distance(places) < 2.0 * reach)
+        others = [physics.lines[k] for k in near if physics.lines[k] is not line]
         force = None
         if reach > 2.0 * line.core:
             force = at_work.domain_integral(line, 0.6 * reach, reach, others, nodal).tolist()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from chemomech.case.misfit import Misfit, MisfitArray
 from chemomech.case.parts import Box, Dislocation, MeshFile, Rectangle
@@ -69,7 +69,9 @@ def misfit_array(case: Case, index: int) -> Array:
         for contact in contacts(domain, misfit):
             sign = contact.side * math.copysign(b, strain)
             height = contact.height + contact.side * array.offset
-            found += [_line(domain, axis, place, height, sign, array.core, misfit.phase) for place in places]
+            more: dict[str, Any] = {"core": array.core, "phase": misfit.phase}
+            more["at_rest"] = "below" if contact.side > 0 else "above"  # the substrate keeps its size
+            found += [_line(domain, axis, place, height, sign, more) for place in places]
     return Array(tuple(found), relaxed)
 
 
@@ -90,16 +92,15 @@ def _listed(array: MisfitArray, key: str, axes: Sequence[str]) -> dict[str, tupl
 
 
 def _line(
-    domain: Rectangle | Box, axis: str, place: float, height: float, b: float, core: float, phase: str
+    domain: Rectangle | Box, axis: str, place: float, height: float, b: float, more: dict[str, Any]
 ) -> Dislocation:
     """A line in an interface; with b > 0 its extra half plane is above."""
     if isinstance(domain, Rectangle):
-        return Dislocation(position=(place, height), burgers=(b, 0.0), core=core, phase=phase)
+        return Dislocation(position=(place, height), burgers=(b, 0.0), **more)
     if axis == "x":
-        position = (place, height, domain.center[2])
-        return Dislocation(position=position, burgers=(b, 0.0, 0.0), core=core, phase=phase)
+        return Dislocation(position=(place, height, domain.center[2]), burgers=(b, 0.0, 0.0), **more)
     position = (domain.center[0], height, place)
-    return Dislocation(position=position, burgers=(0.0, 0.0, b), line=(-1.0, 0.0, 0.0), core=core, phase=phase)
+    return Dislocation(position=position, burgers=(0.0, 0.0, b), line=(-1.0, 0.0, 0.0), **more)
 
 
 def _regular(

@@ -133,6 +133,8 @@ class Dislocation(Frozen):
             over the slipped half plane (paper 004, eq. 6), which needs a fine mesh all along that plane.
             Both have the same incompatibility, and so the same stress and concentration.
         phase: The material the line is meant to lie in, to be checked; not given: any.
+        at_rest: In a periodic or mirrored body, the side of the row of lines that keeps its size; the other becomes
+            shorter by b per period.
     """
 
     position: Annotated[Vector, Hint("a point such as ['0 nm', '0 nm']")]
@@ -143,6 +145,7 @@ class Dislocation(Frozen):
     cut: Literal["backward", "forward"] = "backward"
     eigenstrain: Literal["elastic", "slip"] = "elastic"
     phase: str = ""
+    at_rest: Literal["below", "above"] = "below"
 
     @field_validator("line", "normal")
     @classmethod

@@ -24,9 +24,9 @@ from chemomech.typing import Array
 class EdgeField:
     """Fields of one edge dislocation, or of a row of equal ones along x, in its own frame.
 
-    Above and below a row the distortion tends to two different uniform ones. The one below is taken off, so that the
-    medium is unstrained there, and above it takes the mean strain -b_x/L along the row and the tilt b_y/L. No closed
-    form of a single line is changed.
+    Above and below a row the distortion tends to two different uniform ones. That of the side at rest is taken off, so
+    that the medium is unstrained there; with the one below at rest, the one above takes the mean strain -b_x/L along
+    the row and the tilt b_y/L. No closed form of a single line is changed.
 
     Attributes:
         burgers: b, m, along x, or the components (b_x, b_y).
@@ -35,6 +35,7 @@ class EdgeField:
         poissons_ratio: nu.
         plane: Plane strain, or plane stress.
         period: Distance L of neighbours in a row, m; none for a single line.
+        rest: Side of a row at rest: 1 below, -1 above; 0 neither, which leaves half the change to each.
     """
 
     burgers: float | tuple[float, float]
@@ -43,6 +44,7 @@ class EdgeField:
     poissons_ratio: float
     plane: str = "strain"
     period: float | None = None
+    rest: int = 1
 
     @property
     def _nu(self) -> float:
@@ -130,8 +132,8 @@ class EdgeField:
             out[2] += d * y * (s1 - 2.0 * c2 * s2)
             out[3] -= d * y * ((c2 + (1.0 - nu) * a2) * s2 + (0.5 - nu) * s1)
         if self.period is not None:
-            out[0] -= b_x / ((1.0 - nu) * self.period)
-            out[3] -= 0.5 * b_y / self.period
+            out[0] -= self.rest * b_x / ((1.0 - nu) * self.period)
+            out[3] -= self.rest * 0.5 * b_y / self.period
         return out
 
     def displacement(self, x: Array, y: Array) -> Array:
@@ -155,8 +157,8 @@ class EdgeField:
         u[..., 1] += b_y / (2.0 * np.pi) * (y * turn - across)
         if self.period is not None:
             h_x, h_y = 0.5 * b_x / self.period, 0.5 * b_y / self.period
-            u[..., 0] += 0.25 * b_x - h_x * x + h_y * y
-            u[..., 1] += 0.25 * b_y - h_y * x + nu / (1.0 - nu) * h_x * y
+            u[..., 0] += self.rest * (0.25 * b_x - h_x * x + h_y * y)
+            u[..., 1] += self.rest * (0.25 * b_y - h_y * x + nu / (1.0 - nu) * h_x * y)
         return u
 
 

@@ -34,6 +34,7 @@ class Line:
         slip: The eigenstrain is the slip itself (see ``cell_eigenstrain``).
         direction: Of the Burgers vector, its components along the first two rows of ``frame``.
         period: Distance of the lines of a row, m; none for a single line.
+        rest: Which side of a row keeps its size: 1 below, -1 above; 0 shares the change between both.
         image: It is the mirror image of a line.
         index: Number of the dislocation in ``case.all_dislocations``.
     """
@@ -46,6 +47,7 @@ class Line:
     slip: bool = False
     direction: tuple[float, float] = (1.0, 0.0)
     period: float | None = None
+    rest: int = 1
     image: bool = False
     index: int = 0
 
@@ -67,6 +69,7 @@ class Line:
             core=dislocation.core,
             forward=dislocation.cut == "forward",
             slip=dislocation.eigenstrain == "slip",
+            rest=1 if dislocation.at_rest == "below" else -1,
             index=index,
         )
 
@@ -78,7 +81,7 @@ class Line:
     def field(self, shear_modulus: float, poissons_ratio: float, plane: str) -> EdgeField:
         """Its closed forms in an infinite medium, in its own frame."""
         b = (self.burgers * self.direction[0], self.burgers * self.direction[1])
-        return EdgeField(b, self.core, shear_modulus, poissons_ratio, plane, self.period)
+        return EdgeField(b, self.core, shear_modulus, poissons_ratio, plane, self.period, self.rest)
 
     def local(self, points: Array) -> Array:
         """Coordinates along the rows of ``frame``, shape (n, 3)."""
@@ -265,7 +268,8 @@ def distortion_at(lines: Sequence[Line], points: npt.ArrayLike, poissons_ratio: 
 def lift(lines: Sequence[Line], poissons_ratio: float, plane: str, points: npt.ArrayLike) -> Array:
     """Displacement that lines with ``elastic`` eigenstrain leave out of the unknown, shape (n, 3), m.
 
-    Above a row it is not periodic: from one period to the next it changes by -b.
+    On one side of a row it is not periodic: from one period to the next it changes by -b (below, if above is at rest,
+    by b).
     """
     unit = Isotropic(youngs_modulus=1.0, poissons_ratio=poissons_ratio)
     return infinite_medium_displacement([line for line in lines if not line.slip], unit, points, plane)
@@ -294,7 +298,7 @@ def _shear(material: Isotropic) -> float:
 def infinite_medium_stress(
     lines: Sequence[Line], material: Isotropic, points: npt.ArrayLike, plane: str = "strain"
 ) -> Array:
-    """Stress of dislocations in an infinite isotropic medium; of a row, less its uniform stress far below.
+    """Stress of dislocations in an infinite isotropic medium; of a row, less its uniform stress on the side at rest.
 
     Args:
         lines: Dislocation lines (``lines(case)``).
@@ -319,7 +323,7 @@ def infinite_medium_displacement(
 ) -> Array:
     """Displacement of dislocations in an infinite isotropic medium, shape (n, 3), m, up to a rigid motion.
 
-    Far below a row nothing moves.
+    Far from a row, on the side at rest, nothing moves.
     """
     space = _in_space(points)
     total = np.zeros((len(space), 3))
@@ -328,8 +332,8 @@ def infinite_medium_displacement(
         total += line.field(_shear(material), material.poissons_ratio, plane).displacement(x, y) @ line.frame
         if line.forward:
             # Slip ahead instead of behind: the half above the plane moves as a whole by -b, spread by the core.
-            below = 0.0 if line.period is None else -0.5
-            total -= np.outer(_step(y, line.core) - below, line.vector)
+            still = 0.0 if line.period is None else -0.5 * line.rest
+            total -= np.outer(_step(y, line.core) - still, line.vector)
     return total
 
 

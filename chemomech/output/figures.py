@@ -14,9 +14,10 @@ from chemomech.output import panels
 from chemomech.output.history import History
 from chemomech.output.panels import Box
 from chemomech.output.plane import Plane, gather_body, plane_of
-from chemomech.output.profile import Profile, lateral_profile, write_profile
+from chemomech.output.profile import Profile, lateral_profile
 from chemomech.output.progress import duration
 from chemomech.output.protocol import Snapshot
+from chemomech.output.strength import RATIO, SHOWN, Opening, draw_strength
 from chemomech.parallel import on_rank_zero
 
 if TYPE_CHECKING:
@@ -26,9 +27,9 @@ _PANEL = 3.7  # width, inches
 
 
 class Figures:
-    """Draws ``fields.png`` and ``history.png`` when the run ends; of a layered body also ``profile.png``.
+    """Draws ``fields.png`` and ``history.png`` when the run ends.
 
-    The numbers of the profile go into ``profile.csv`` in the folder above.
+    Of a layered body also ``profile.png``, and where materials can crack ``strength.png``.
 
     Args:
         folder: Where the pictures go.
@@ -38,6 +39,7 @@ class Figures:
         window: Width of the close-up around the cores, m; chosen if None.
         equilibrium: There is no time.
         interfaces: Height y of each plane where layers meet, m.
+        periodic: Axes along which the body goes on.
     """
 
     def __init__(
@@ -50,10 +52,11 @@ class Figures:
         window: float | None = None,
         equilibrium: bool = False,
         interfaces: Sequence[float] = (),
+        periodic: Sequence[str] = (),
     ) -> None:
         self.folder, self.history, self.title = folder, history, title
         self.dislocations, self.window, self.equilibrium = tuple(dislocations), window, equilibrium
-        self.interfaces = tuple(interfaces)
+        self.interfaces, self.periodic = tuple(interfaces), tuple(periodic)
 
     def open(self, snapshot: Snapshot) -> None:
         """Nothing to do yet."""
@@ -63,7 +66,7 @@ class Figures:
 
     def close(self, snapshot: Snapshot) -> None:
         """Draw. Raises OutputError if the pictures can't be written."""
-        body = gather_body(snapshot)
+        body = gather_body(snapshot, SHOWN)
 
         def draw() -> None:
             when = "equilibrium" if self.equilibrium else f"t = {duration(snapshot.time)}"
@@ -72,14 +75,20 @@ class Figures:
             draw_history(self.history.rows, self.folder / "history.png", title=self.title)
             if self.interfaces:
                 profile = lateral_profile(body, self.interfaces)
-                write_profile(profile, self.folder.parent / "profile.csv")
                 draw_profile(profile, self.folder / "profile.png", title=self.title, when=when)
+            if RATIO in body.extra:
+                text = Opening.of(body, self.dislocations, self.periodic).words(body)
+                path = self.folder / "strength.png"
+                draw_strength(plane, text, path, title=self.title, when=when, window=self.window)
 
         on_rank_zero(snapshot.comm, draw)
 
 
 def draw_fields(plane: Plane, path: Path, *, title: str = "", when: str = "", window: float | None = None) -> None:
     """Concentration and hydrostatic stress side by side, with a close-up of the cores where they are small.
+
+    Colours reach to the extremes in a body of one phase, where cores are what it is about; see `panels.scale_of` for
+    those of a body of several.
 
     Args:
         plane: What to show.
@@ -112,7 +121,7 @@ def draw_fields(plane: Plane, path: Path, *, title: str = "", when: str = "", wi
                 if row < len(views) - 1 and close is not None:
                     panels.outline(ax, close)
                 else:
-                    panels.mark(ax, plane, view)
+                    panels.mark(ax, plane, view, small=bool(len(plane.seams)))
         head = " · ".join(part for part in (title, when) if part)
         if head:
             figure.suptitle(panels.wrapped(head, 84), fontsize=13, fontweight="bold")
@@ -120,6 +129,8 @@ def draw_fields(plane: Plane, path: Path, *, title: str = "", when: str = "", wi
         note = f"stress drawn at the nodes: mean of the cells around{of}, weighted by volume"
         if plane.cores:
             note = "⊥ dislocation, its stem along the extra half plane;  " + note
+        if len(plane.seams):
+            note += f"\n{panels.CLIPPED}"
         figure.supxlabel(note, fontsize=8.5, color="#666666")
         panels.store(figure, path)
 
@@ -243,6 +254,8 @@ def draw_profile(profile: Profile, path: Path, *, title: str = "", when: str = "
 def draw_comparison(planes: Sequence[Plane], path: Path, *, titles: Sequence[str], window: float | None = None) -> None:
     """Concentration and hydrostatic stress of several runs, one below the other, in the same colours and window.
 
+    See `panels.scale_of` for the ends of the colours.
+
     Args:
         planes: What to show, one per run.
         path: The picture.
@@ -261,11 +274,11 @@ def draw_comparison(planes: Sequence[Plane], path: Path, *, titles: Sequence[str
     if window is not None:
         views = [panels.around(planes, view, window) for view in views]
     seen = [panels.inside(plane, view) for plane, view in zip(planes, views, strict=True)]
-    c = np.concatenate([plane.concentration[k] for plane, k in zip(planes, seen, strict=True)])
-    sigma = np.concatenate([plane.stress[k] for plane, k in zip(planes, seen, strict=True)])
-    largest = float(np.abs(sigma).max())
-    size, unit = panels.stress_unit(largest)
-    limits = (panels.concentration_limits(c), (-(largest / size or 1.0), largest / size or 1.0))
+    scales = (
+        panels.scale_of(planes, [plane.concentration for plane in planes], views),
+        panels.scale_of(planes, [plane.stress for plane in planes], views, symmetric=True),
+    )
+    size, unit = panels.stress_unit(scales[1].high)
     labels = ("occupied fraction c", f"hydrostatic stress ({unit})")
 
     # Inches; the panels are as wide as the page allows, unless they would become too tall.
@@ -277,7 +290,8 @@ def draw_comparison(planes: Sequence[Plane], path: Path, *, titles: Sequence[str
     heads = [0.5 + 0.2 * (text.count("\n") + 1) for text in lines]
     alike = all(np.allclose(view, views[0]) for view in views)
     feet = [0.05 if alike and k < len(views) - 1 else foot for k in range(len(views))]
-    tall = sum(heads) + sum(feet) + width * sum(aspects)
+    note = 0.3
+    tall = sum(heads) + sum(feet) + width * sum(aspects) + note
     with mpl.rc_context(panels.FONT):
         figure = Figure(figsize=(page, tall), dpi=2 * panels.DPI)
         FigureCanvasAgg(figure)
@@ -290,14 +304,16 @@ def draw_comparison(planes: Sequence[Plane], path: Path, *, titles: Sequence[str
             for column, (values, cmap, of, name) in enumerate(fields):
                 place = ((left + column * (width + gap)) / page, (top - height) / tall, width / page, height / tall)
                 ax = figure.add_axes(place)
-                colours = panels.paint(ax, plane, values / of, cmap, limits[column])
-                panels.add_bar(ax, colours, labels[column])
+                ends = scales[column]
+                colours = panels.paint(ax, plane, values / of, cmap, (ends.low / of, ends.high / of))
+                panels.add_bar(ax, colours, labels[column], ends.extend)
                 panels.dress(ax, plane, view, scale=not alike or row == len(planes) - 1)
-                panels.mark(ax, plane, view)
+                panels.mark(ax, plane, view, small=True)
                 here = values[seen[row]] / of
                 ax.set_title(f"{chr(ord('a') + 2 * row + column)})", loc="left", fontsize=11, fontweight="bold")
                 ax.set_title(panels.span(here.min(), here.max(), name), loc="right", fontsize=9.5, color="#555555")
             top -= height + feet[row]
+        figure.text(left / page, 0.5 * note / tall, panels.CLIPPED, fontsize=8.5, color="#666666", va="center")
         panels.store(figure, path)
 
 
@@ -305,19 +321,27 @@ def _concentration(ax: Axes, plane: Plane, view: Box, long: bool) -> None:
     seen = plane.concentration[panels.inside(plane, view)]
     ax.set_title("Lithium concentration", loc="left", fontsize=11)
     ax.set_title(panels.span(float(seen.min()), float(seen.max())), loc="right", fontsize=9.5, color="#555555")
-    colours = panels.paint(ax, plane, plane.concentration, "viridis", panels.concentration_limits(seen))
-    panels.add_bar(ax, colours, "occupied fraction c" if long else "fraction c")
+    limits, extend = panels.concentration_limits(seen), "neither"
+    if len(plane.seams):
+        ends = panels.scale_of([plane], [plane.concentration], [view])
+        limits, extend = (ends.low, ends.high), ends.extend
+    colours = panels.paint(ax, plane, plane.concentration, "viridis", limits)
+    panels.add_bar(ax, colours, "occupied fraction c" if long else "fraction c", extend)
 
 
 def _stress(ax: Axes, plane: Plane, view: Box, long: bool) -> None:
     seen = plane.stress[panels.inside(plane, view)]
     low, high = float(seen.min()), float(seen.max())
-    scale, unit = panels.stress_unit(max(-low, high))
-    limit = max(-low, high) / scale or 1.0
+    largest, extend = max(-low, high), "neither"
+    if len(plane.seams):
+        ends = panels.scale_of([plane], [plane.stress], [view], symmetric=True)
+        largest, extend = ends.high, ends.extend
+    scale, unit = panels.stress_unit(largest)
+    limit = largest / scale or 1.0
     ax.set_title("Hydrostatic stress", loc="left", fontsize=11)
     ax.set_title(panels.span(low / scale, high / scale, unit), loc="right", fontsize=9.5, color="#555555")
     colours = panels.paint(ax, plane, plane.stress / scale, "RdBu_r", (-limit, limit))
-    panels.add_bar(ax, colours, f"hydrostatic stress ({unit})" if long else unit)
+    panels.add_bar(ax, colours, f"hydrostatic stress ({unit})" if long else unit, extend)
 
 
 def _time_unit(end: float) -> tuple[float, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,8 @@ FONT = {
     "legend.frameon": False,
 }
 DPI = 150
+PART = 0.99  # of the area of a panel, whose values the colours tell apart
+CLIPPED = "colours: 99 % of the area of each panel lies between their ends; arrows: there are values beyond"
 
 type Box = tuple[float, float, float, float]  # left, right, bottom, top
 
@@ -49,9 +52,9 @@ def paint(ax: Axes, plane: Plane, values: Array, cmap: str, limits: tuple[float,
     return colours
 
 
-def add_bar(ax: Axes, colours: Any, label: str) -> None:
-    """A colour bar beside the panel and as high as it."""
-    bar = ax.figure.colorbar(colours, cax=ax.inset_axes((1.025, 0.0, 0.045, 1.0)))
+def add_bar(ax: Axes, colours: Any, label: str, extend: str = "neither") -> None:
+    """A colour bar beside the panel and as high as it; ``extend`` (neither, both, min, max) gives it arrows."""
+    bar = ax.figure.colorbar(colours, cax=ax.inset_axes((1.025, 0.0, 0.045, 1.0)), extend=extend)
     bar.set_label(label)
     bar.ax.spines["outline"].set_visible(False)
 
@@ -60,6 +63,61 @@ def concentration_limits(seen: Array) -> tuple[float, float]:
     """Ends of the colours for occupied fractions."""
     low, high = float(seen.min()), float(seen.max())
     return (low, high) if high - low >= 1e-6 else (low - 1e-3, high + 1e-3)  # uniform: noise is not a picture
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Colours that a few cells at cores and corners don't decide on.
+
+    Attributes:
+        low: Value of the first colour.
+        high: Value of the last one.
+        extend: Which ends of the colour bar get an arrow, as there are values beyond: neither, both, min or max.
+    """
+
+    low: float
+    high: float
+    extend: str
+
+
+def scale_of(
+    planes: Sequence[Plane], fields: Sequence[Array], views: Sequence[Box], *, symmetric: bool = False
+) -> Scale:
+    """Colours between whose ends each panel has at least `PART` of its area.
+
+    Args:
+        planes: What is shown, one per panel.
+        fields: Values at the nodes of each.
+        views: The part of each that is shown.
+        symmetric: Zero in the middle; otherwise as much of a panel may lie below as above.
+    """
+    shown = list(zip(planes, fields, views, strict=True))
+    seen = np.concatenate([values[inside(plane, view)] for plane, values, view in shown])
+    if symmetric:
+        high = max(quantile(plane, np.abs(values), view, PART) for plane, values, view in shown)
+        high = high or float(np.abs(seen).max()) or 1.0
+        low = -high
+    else:
+        cut = (1.0 - PART) / 2.0
+        ends = [quantile(plane, values, view, part) for plane, values, view in shown for part in (cut, 1.0 - cut)]
+        low, high = concentration_limits(np.array(ends))
+    under, over = bool(seen.min() < low), bool(seen.max() > high)
+    return Scale(low, high, "both" if under and over else "min" if under else "max" if over else "neither")
+
+
+def quantile(plane: Plane, values: Array, view: Box, part: float) -> float:
+    """The least value that ``values`` do not exceed on this part of the area in view."""
+    corners = plane.points[plane.triangles]
+    middle = corners.mean(axis=1)
+    seen = (middle >= (view[0], view[2])).all(axis=1) & (middle <= (view[1], view[3])).all(axis=1)
+    if not seen.any():
+        seen[:] = True
+    sides = corners[seen, 1:] - corners[seen, :1]
+    area = np.repeat(np.abs(np.linalg.det(sides)), 3)  # a third for each corner
+    at = values[plane.triangles[seen]].ravel()
+    order = np.argsort(at)
+    total = np.cumsum(area[order])
+    return float(at[order][min(int(np.searchsorted(total, part * total[-1])), len(at) - 1)])
 
 
 def stress_unit(largest: float) -> tuple[float, str]:
@@ -110,23 +168,24 @@ def _add_scale(ax: Axes, view: Box) -> None:
     ax.add_artist(bar)
 
 
-def mark(ax: Axes, plane: Plane, view: Box) -> None:
-    """Dislocation symbols; smaller where there are many."""
+def mark(ax: Axes, plane: Plane, view: Box, *, small: bool = False) -> None:
+    """Dislocation symbols; smaller where there are many, or where the field around them is what counts."""
     extent = max(view[1] - view[0], view[3] - view[2])
+    size = (0.014 if small else 0.032) * extent / max(1.0, (len(plane.cores) / 8) ** 0.5)
     for core in plane.cores:
-        _tee(ax, core.position, core.up, 0.032 * extent / max(1.0, (len(plane.cores) / 8) ** 0.5))
+        _tee(ax, core.position, core.up, size, 1.1 if small else 1.9)
 
 
-def _tee(ax: Axes, position: Array, up: Array, size: float) -> None:
+def _tee(ax: Axes, position: Array, up: Array, size: float, stroke: float) -> None:
     """The symbol ⊥: a bar along the slip plane, a stem along the extra half plane."""
     from matplotlib.patheffects import Normal, Stroke
 
     along = np.array([up[1], -up[0]])
     ends = np.array([position - size * along, position + size * along, position, position + 1.4 * size * up])
-    effects = [Stroke(linewidth=4.0, foreground="white"), Normal()]
+    effects = [Stroke(linewidth=4.0 / 1.9 * stroke, foreground="white"), Normal()]
     x = [ends[0, 0], ends[1, 0], math.nan, ends[2, 0], ends[3, 0]]
     y = [ends[0, 1], ends[1, 1], math.nan, ends[2, 1], ends[3, 1]]
-    ax.plot(x, y, color="black", lw=1.9, solid_capstyle="butt", path_effects=effects, scalex=False, scaley=False)
+    ax.plot(x, y, color="black", lw=stroke, solid_capstyle="butt", path_effects=effects, scalex=False, scaley=False)
 
 
 def outline(ax: Axes, view: Box) -> None:

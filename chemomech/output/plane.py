@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -44,6 +44,7 @@ class Body:
         stress: Hydrostatic stress at the nodes, Pa: the mean of the cells around of the same phase, weighted by volume.
         phases: Number of the phase of each cell, shape (cells,); all 1 in a body of one phase.
         origin: Which node of the mesh each node is, shape (nodes,); equal for those that were split.
+        extra: Further scalar fields by name, one value per cell, shape (cells,).
     """
 
     points: Array
@@ -52,9 +53,18 @@ class Body:
     stress: Array
     phases: Longs
     origin: Longs
+    extra: Mapping[str, Array] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, points: Array, cells: Longs, concentration: Placed, stress: Placed, phases: Array | None) -> Body:
+    def of(
+        cls,
+        points: Array,
+        cells: Longs,
+        concentration: Placed,
+        stress: Placed,
+        phases: Array | None,
+        extra: Mapping[str, Array] | None = None,
+    ) -> Body:
         """Put a body together.
 
         Args:
@@ -63,6 +73,7 @@ class Body:
             concentration: Occupied fraction, with its place.
             stress: Hydrostatic stress, Pa, with its place.
             phases: Number of the phase of each cell; None for a body of one phase.
+            extra: Further fields, one value per cell.
         """
         origin = np.arange(len(points), dtype=np.int64)
         number = np.ones(len(cells), np.int64)
@@ -79,7 +90,7 @@ class Body:
             place, values = placed
             return values[origin] if place == "nodes" else nodal_average(at, split, values)
 
-        return cls(at, split, nodal(concentration), nodal(stress), number, origin)
+        return cls(at, split, nodal(concentration), nodal(stress), number, origin, dict(extra or {}))
 
     def interfaces(self) -> Longs:
         """Facets between cells of different phases, each once, as nodes of one side, shape (facets, dim)."""
@@ -105,6 +116,7 @@ class Plane:
         cores: The dislocations seen end-on.
         axes: Names of the horizontal and vertical axis.
         seams: Ends of the line segments along which phases meet, m, shape (segments, 2, 2).
+        extra: Further fields by name, shape (nodes,), averaged like the stress.
     """
 
     points: Array
@@ -114,18 +126,24 @@ class Plane:
     cores: tuple[Core, ...] = ()
     axes: tuple[str, str] = ("x", "y")
     seams: Array = field(default_factory=lambda: np.empty((0, 2, 2)))
+    extra: Mapping[str, Array] = field(default_factory=dict)
 
 
-def gather_body(snapshot: Snapshot) -> Body:
-    """Bring ``concentration``, ``hydrostatic_stress`` and ``phase``, if there is one, to rank 0. Collective."""
+def gather_body(snapshot: Snapshot, extra: Sequence[str] = ()) -> Body:
+    """Bring ``concentration``, ``hydrostatic_stress`` and ``phase``, if there is one, to rank 0. Collective.
+
+    Args:
+        snapshot: The state.
+        extra: Names of further fields, constant per cell; those the snapshot does not have are left out.
+    """
     mesh, comm = snapshot.mesh, snapshot.comm
     cells = owned_cells(mesh)
     used = np.unique(cells)
     numbers = np.asarray(mesh.geometry.input_global_indices, np.int64)
-    several = "phase" in snapshot.field_names
+    further = [name for name in ("phase", *extra) if name in snapshot.field_names]
     node_columns, cell_columns = [mesh.geometry.x[used] * snapshot.length], [np.empty((len(cells), 0))]
     places = []
-    for name in ("concentration", "hydrostatic_stress", "phase")[: 3 if several else 2]:
+    for name in ("concentration", "hydrostatic_stress", *further):
         function = snapshot.function(name)
         where = layout(function.function_space)
         values = where.values(function)
@@ -151,7 +169,8 @@ def gather_body(snapshot: Snapshot) -> Body:
             fields.append((place, np.column_stack([rest.pop(0) for _ in range(corners.shape[1])])))
         else:
             fields.append((place, (columns if place == "nodes" else rest).pop(0)))
-    return Body.of(points, corners, fields[0], fields[1], fields[2][1] if several else None)
+    per_cell = {name: values for name, (_, values) in zip(further, fields[2:], strict=True)}
+    return Body.of(points, corners, fields[0], fields[1], per_cell.pop("phase", None), per_cell)
 
 
 def nodal_average(points: Array, cells: Longs, values: Array) -> Array:
@@ -183,10 +202,11 @@ def plane_of(body: Body, dislocations: Sequence[Dislocation] = ()) -> Plane:
 
     Without dislocations, the cut in 3D is normal to z at half height. Rank 0 only.
     """
+    extra = {name: nodal_average(body.points, body.cells, values) for name, values in body.extra.items()}
     if body.cells.shape[1] == 3:
         cores = tuple(_core(d, np.eye(3)[:2], np.zeros(3)) for d in dislocations)
         seams = body.points[body.interfaces()][:, :, :2]
-        return Plane(body.points[:, :2], body.cells, body.concentration, body.stress, cores, seams=seams)
+        return Plane(body.points[:, :2], body.cells, body.concentration, body.stress, cores, seams=seams, extra=extra)
     used = body.points[np.unique(body.cells)]
     middle = (used.min(axis=0) + used.max(axis=0)) / 2
     line = np.array(dislocations[0].line, float) if dislocations else np.array([0.0, 0.0, 1.0])
@@ -196,12 +216,13 @@ def plane_of(body: Body, dislocations: Sequence[Dislocation] = ()) -> Plane:
         start = np.array(dislocations[0].position, float)
         origin = start + ((middle - start) @ line) * line
     frame, axes = _frame(line, dislocations)
-    points, triangles, data = _cut(body, origin, line)
+    points, triangles, data = _cut(body, origin, line, (body.concentration, body.stress, *extra.values()))
     seams = _cut_facets(body, origin, line)
     parallel = [d for d in dislocations if np.linalg.norm(np.cross(_unit(d.line), line)) < 1e-6]
     cores = tuple(_core(d, frame, origin if axes == _TILTED else np.zeros(3)) for d in parallel)
     shift = origin if axes == _TILTED else np.zeros(3)
-    return Plane((points - shift) @ frame.T, triangles, data[0], data[1], cores, axes, (seams - shift) @ frame.T)
+    flat, seams = (points - shift) @ frame.T, (seams - shift) @ frame.T
+    return Plane(flat, triangles, data[0], data[1], cores, axes, seams, dict(zip(extra, data[2:], strict=True)))
 
 
 _TILTED = ("along b", "slip-plane normal")
@@ -231,11 +252,11 @@ def _core(dislocation: Dislocation, frame: Array, origin: Array) -> Core:
     return Core(frame @ (position - origin), _unit(up), dislocation.core)
 
 
-def _cut(body: Body, origin: Array, normal: Array) -> tuple[Array, Longs, tuple[Array, Array]]:
+def _cut(body: Body, origin: Array, normal: Array, fields: Sequence[Array]) -> tuple[Array, Longs, list[Array]]:
     """Cut tetrahedra with a plane: each gives one triangle, or a quadrilateral split in two.
 
     Returns:
-        Points (n, 3), triangles (m, 3), and both fields at the points.
+        Points (n, 3), triangles (m, 3), and the fields, given at the nodes, at the points.
     """
     size, height = _heights(body, origin, normal)
     above = height[body.cells] > 0
@@ -263,7 +284,7 @@ def _cut(body: Body, origin: Array, normal: Array) -> tuple[Array, Longs, tuple[
     longest = (sides**2).sum(axis=2).max(axis=1)
     area = np.linalg.norm(np.cross(sides[:, 0], sides[:, 1]), axis=1) / 2
     real = (area > 1e-5 * longest) & (longest > (1e-7 * size) ** 2)  # slivers would show as hairlines
-    return points, triangles[real], (between(body.concentration), between(body.stress))
+    return points, triangles[real], [between(values) for values in fields]
 
 
 def _cut_facets(body: Body, origin: Array, normal: Array) -> Array:

@@ -1,4 +1,4 @@
-"""Profiles across a layered body: means over the planes y = const, exact for linear cells. Not collective."""
+"""Profiles across a layered body: means over the planes y = const, exact for linear cells."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ import numpy as np
 
 from chemomech.errors import OutputError
 from chemomech.output.folder import write_atomic
-from chemomech.output.plane import Body
+from chemomech.output.plane import Body, gather_body
+from chemomech.output.protocol import Snapshot
+from chemomech.parallel import on_rank_zero
 from chemomech.typing import Array, Flags, Longs
 
 _COLUMNS = {
@@ -220,3 +222,26 @@ def read_profile(path: Path) -> Profile:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise OutputError(f"Can't read {path}: {error}.") from error
     return Profile(**columns)
+
+
+class ProfileTable:
+    """Writes the profile of a layered body at the last state.
+
+    Args:
+        path: The file, ``profile.csv``.
+        interfaces: Height y of each plane where layers meet, m.
+    """
+
+    def __init__(self, path: Path, interfaces: Sequence[float]) -> None:
+        self.path, self.interfaces = path, tuple(interfaces)
+
+    def open(self, snapshot: Snapshot) -> None:
+        """Nothing to do yet."""
+
+    def update(self, snapshot: Snapshot) -> None:
+        """Nothing to do yet."""
+
+    def close(self, snapshot: Snapshot) -> None:
+        """Write. Raises OutputError if that fails."""
+        body = gather_body(snapshot)
+        on_rank_zero(snapshot.comm, lambda: write_profile(lateral_profile(body, self.interfaces), self.path))

@@ -18,6 +18,7 @@ from chemomech.output.folder import RunFolder
 from chemomech.output.plane import Body, Placed, plane_of
 from chemomech.output.profile import read_profile
 from chemomech.output.progress import duration
+from chemomech.output.strength import RATIO, SHOWN, Opening, draw_strength
 from chemomech.typing import Array
 
 PICTURES = (".png", ".pdf", ".svg")
@@ -26,6 +27,8 @@ _CORNERS = {5: 3, 10: 4}  # VTK's triangle and tetrahedron
 
 def redraw(place: Path) -> list[Path]:
     """Draw ``figures/fields.png`` from the last fields, ``history.png`` and ``profile.png`` from their tables.
+
+    ``strength.png`` too, if the fields tell where a crack would open.
 
     Args:
         place: Folder of a run, finished or not.
@@ -49,6 +52,10 @@ def redraw(place: Path) -> list[Path]:
     if folder.profile.is_file():
         drawn.append(folder.figures / "profile.png")
         draw_profile(read_profile(folder.profile), drawn[-1], title=case.title, when=run.when)
+    if RATIO in run.body.extra:
+        drawn.append(folder.figures / "strength.png")
+        text = Opening.of(run.body, case.all_dislocations, case.domain.periodic).words(run.body)
+        draw_strength(plane, text, drawn[-1], title=case.title, when=run.when, window=case.output.window)
     return drawn
 
 
@@ -136,4 +143,5 @@ def read_body(path: Path) -> Body:
             return "cells", values
         raise OutputError(f"{path} has no field {name}.")
 
-    return Body.of(points, cells, placed("concentration"), placed("hydrostatic_stress"), in_cells("phase"))
+    extra = {name: values for name in SHOWN if (values := in_cells(name)) is not None}
+    return Body.of(points, cells, placed("concentration"), placed("hydrostatic_stress"), in_cells("phase"), extra)

@@ -57,10 +57,13 @@ class Derived:
         self._strength = {p: crack_initiation_strength(m) for p, m in physics.materials.items()}
         brittle = any(s is not None for s in self._strength.values())
         self._density: Array | None = None
+        own = [line for line in physics.lines if not line.image]
+        parallel = all(abs(line.frame[2] @ own[0].frame[2]) > 0.999 for line in own)
+        self._forest = own if parallel else []
         wanted = {
             "phase": not self._single,
             "strength_ratio": brittle,
-            "taylor_stress": len(physics.lines) >= MANY,
+            "taylor_stress": len(self._forest) >= MANY,
         }
         self.names = tuple(name for name in UNITS if wanted.get(name, True))
 
@@ -141,12 +144,11 @@ class Derived:
         """alpha G b sqrt(rho) with the density of the lines around every cell."""
         p = self.physics
         if self._density is None:
-            own = [line for line in p.lines if not line.image]
             low, high = extent(p.body)
-            across = np.abs(own[0].frame[2]) < 0.5
+            across = np.abs(self._forest[0].frame[2]) < 0.5
             area = float(np.prod(((high - low) * p.scales.length)[: p.body.dimension][across[: p.body.dimension]]))
-            self._density = local_density(own, p.body.cell_vertices().mean(axis=1), area)
-        burgers = float(np.mean([line.burgers for line in p.lines]))
+            self._density = local_density(self._forest, p.body.cell_vertices().mean(axis=1), area)
+        burgers = float(np.mean([line.burgers for line in self._forest]))
         out = np.zeros(len(self._density))
         for phase, material in p.materials.items():
             cells = p.body.cell_tags.find(p.body.phases[phase])
