@@ -7,6 +7,8 @@
 #   docker run --rm --user "$(id -u):$(id -g)" -v "$PWD:/data" chemomech run case.toml
 # On several cores:
 #   docker run --rm --shm-size=1g -v "$PWD:/data" --entrypoint mpirun chemomech -n 4 chemomech run case.toml
+# Where apt or pip need a mirror or a certificate of your own, build on an image that has them (/etc/pip.conf,
+# /usr/local/share/ca-certificates): --build-arg BASE=...
 ARG BASE=debian:testing-slim
 
 # ---- FEniCSx and its companions, without chemomech: what chemomech-env runs a checkout in -------------
@@ -14,7 +16,7 @@ FROM ${BASE} AS environment
 ENV LC_ALL=C.UTF-8 \
     OMP_NUM_THREADS=1 \
     VTK_DEFAULT_OPENGL_WINDOW=vtkEGLRenderWindow
-COPY apt-packages.txt /usr/local/share/chemomech/apt-packages.txt
+COPY apt-packages.txt pip-packages.txt /usr/local/share/chemomech/
 # Both suites: a package half-way between them must not break the install. The mirror is the base image's own.
 RUN set -eu; export DEBIAN_FRONTEND=noninteractive; \
     printf '%s\n' 'Acquire::Check-Valid-Until "false";' 'Acquire::Retries "3";' 'APT::Install-Recommends "false";' \
@@ -30,10 +32,16 @@ RUN set -eu; export DEBIAN_FRONTEND=noninteractive; \
     apt-get clean; rm -rf /var/lib/apt/lists/*; \
     ln -sf python3 /usr/bin/python; \
     printf '#!/bin/sh\nexec python3 -m chemomech "$@"\n' >/usr/local/bin/chemomech; chmod +x /usr/local/bin/chemomech
+# What Debian lacks goes behind Debian's own on Python's path, and so never hides any of it. The import compiles kernels.
+RUN set -eu; \
+    python3 -I -m pip install --no-deps --only-binary :all: --no-cache-dir --root-user-action ignore \
+      --target /usr/local/lib/chemomech -r /usr/local/share/chemomech/pip-packages.txt; \
+    echo /usr/local/lib/chemomech >/usr/lib/python3/dist-packages/chemomech.pth; \
+    python3 -I -c "from orix.quaternion import Orientation" || echo "going on; what needs orix will not work" >&2
 
 # ---- the package, built where a builder may be installed ----------------------------------------------
 FROM environment AS build
-RUN apt-get update && apt-get install -y python3-pip python3-setuptools
+RUN apt-get update && apt-get install -y python3-setuptools
 COPY pyproject.toml README.md LICENSE /src/
 COPY chemomech /src/chemomech
 RUN pip install --no-deps --no-build-isolation --break-system-packages --root-user-action=ignore --root /installed /src

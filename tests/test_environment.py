@@ -25,7 +25,7 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SCRIPT = REPOSITORY / "chemomech-env"
-SET_UP_FILES = ["chemomech-env", "apt-packages.txt", "Dockerfile", "environment.yml", ".ci/run"]
+SET_UP_FILES = ["chemomech-env", "apt-packages.txt", "pip-packages.txt", "Dockerfile", "environment.yml", ".ci/run"]
 # fmt: off
 TOOLS = [
     "awk", "bash", "cat", "chmod", "cut", "df", "dirname", "echo", "env", "flock", "getent", "grep", "head", "id", "ls",
@@ -50,6 +50,13 @@ UNSHARE = """
 while case $1 in --*) true ;; *) false ;; esac; do shift; done
 [ "$1" != true ] || exit 0
 shift 4; echo "entered $(ls "$1")"; shift 2; exec "$@"
+"""
+ROOT_PYTHON = """
+case $* in
+  *" -m pip "*) echo "pip: PIP_USER=$PIP_USER"; [ -z "${FAIL_PIP:-}" ] || { echo "no such wheel"; exit 1; } ;;
+  *"from orix"*) [ -z "${FAIL_ORIX:-}" ] ;;
+  *) exit 1 ;;
+esac
 """
 MAMBA = """
 [ -z "${FAIL:-}" ] || exit 1
@@ -124,7 +131,8 @@ def here(machine: Machine) -> Machine:
 def debian(machine: Machine) -> Machine:
     """A machine where a private root can be made, in no time."""
     machine.env["CHEMOMECH_ENV"] = "root"
-    return machine.has("apt-get", APT_GET).has("mmdebstrap", MMDEBSTRAP).has("unshare", UNSHARE)
+    machine.has("apt-get", APT_GET).has("mmdebstrap", MMDEBSTRAP).has("unshare", UNSHARE)
+    return machine.has("python3", ROOT_PYTHON)
 
 
 def wait_for(condition, seconds: float = 20.0) -> None:
@@ -224,7 +232,7 @@ def test_here_is_chosen_inside_the_environment():
 
 
 def test_a_python_that_lacks_something_is_passed_over(debian):
-    debian.has("python3", "echo 'pydantic>=2.7, pint>=0.23'")
+    debian.has("python3", f"case $* in *tomllib*) echo 'pydantic>=2.7, pint>=0.23'; exit ;; esac\n{ROOT_PYTHON}")
     done = debian.run("echo", "ran", CHEMOMECH_ENV="")
     assert done.stdout == "entered whole\nran\n"
     assert "the active python3 has dolfinx, but not pydantic>=2.7, pint>=0.23" in done.stderr
@@ -275,6 +283,10 @@ def roots(machine: Machine) -> list[str]:
     return sorted(path.name.split(".")[0].split("-")[0] for path in machine.cache.glob("*") if path.is_dir())
 
 
+def pip_calls(machine: Machine) -> list[str]:
+    return [call for call in machine.calls if call.startswith("python3 -I -m pip ")]
+
+
 def test_root_is_made_once(debian):
     first = debian.run("echo", "ran")
     assert first.returncode == 0, first.stderr
@@ -291,6 +303,46 @@ def test_root_gets_the_listed_packages(debian):
     (call,) = [call for call in debian.calls if call.startswith("mmdebstrap")]
     (packages,) = re.findall(r"--include=(\S+)", call)
     assert packages.split(",") == requirements_of_apt()
+    (call,) = pip_calls(debian)
+    assert "--no-deps --only-binary :all:" in call
+    assert [word for word in call.split() if re.search("[<>=]", word)] == list(requirements_of_pip())
+
+
+def test_root_follows_both_lists(debian, tmp_path):
+    for name in ["chemomech-env", "apt-packages.txt", "pip-packages.txt", "pyproject.toml"]:
+        shutil.copy(REPOSITORY / name, tmp_path)
+    debian.script = tmp_path / "chemomech-env"
+    for number, name in enumerate(["apt-packages.txt", "pip-packages.txt"], start=1):
+        debian.run("true")
+        assert len(roots(debian)) == number
+        with (tmp_path / name).open("a") as file:
+            file.write("# a comment changes nothing\n")
+        debian.run("true")
+        assert len(roots(debian)) == number
+        with (tmp_path / name).open("a") as file:
+            file.write("more>=1\n")
+    debian.run("true")
+    assert len(roots(debian)) == 3
+    assert pip_calls(debian)[-1].endswith(" more>=1")
+
+
+def test_pip_takes_no_order_from_the_environment_that_would_mislead_it(debian):
+    debian.run("true", PIP_USER="1", PIP_REQUIRE_VIRTUALENV="1", FAIL_PIP="1")
+    assert "PIP_USER=0" in (debian.cache / "build.log").read_text()
+
+
+def test_pip_that_fails_leaves_no_root(debian):
+    failed = debian.run("true", FAIL_PIP="1")
+    assert failed.returncode == 2
+    assert "adding what Debian lacks (pip-packages.txt): failed after" in failed.stderr
+    assert "no such wheel" in failed.stderr
+    assert roots(debian) == []
+
+
+def test_orix_that_cannot_be_imported_is_said(debian):
+    done = debian.run("echo", "ran", FAIL_ORIX="1")
+    assert done.stdout == "entered whole\nran\n"
+    assert "what needs orix will not work" in done.stderr
 
 
 def test_half_made_root_is_never_used(debian):
@@ -440,14 +492,25 @@ NAME_IN_CONDA = {
 ONLY_APT = {
     "openmpi-bin", "libopenblas0-pthread", "python3-h5py-mpi", "gcc", "libc6-dev", "python3-dev", "python3-cffi",
     "libegl1", "libegl-mesa0", "libgl1-mesa-dri", "fonts-dejavu-core", "git", "ca-certificates", "procps",
+    "python3-pip", "python3-numba", "python3-lazy-loader", "python3-pooch", "python3-pycifrw", "python3-tqdm",
+    "python3-skimage", "python3-peakutils",
 }  # fmt: skip
+ONLY_PIP = {"matplotlib-scalebar"}
 ONLY_CONDA = {"python", "petsc", "openmpi", "c-compiler", "cffi", "pip", "git"}
 COMES_WITH_SCIPY = {"python3-numpy"}
+NOT_IN_CONDA = {"defdap"}
 
 
 def requirements_of_apt() -> list[str]:
     lines = (REPOSITORY / "apt-packages.txt").read_text().splitlines()
     return [word for line in lines if (word := line.partition("#")[0].strip())]
+
+
+def requirements_of_pip() -> dict[str, str]:
+    """Names, with the bounds."""
+    lines = (REPOSITORY / "pip-packages.txt").read_text().splitlines()
+    entries = [word for line in lines if (word := line.partition("#")[0].strip())]
+    return {entry: re.split(r"[\s=<>]", entry)[0] for entry in entries}
 
 
 def requirements_of_conda() -> list[str]:
@@ -458,21 +521,23 @@ def requirements_of_conda() -> list[str]:
 def requirements_of_pyproject() -> dict[str, str]:
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
     lists = [project["dependencies"], *project["optional-dependencies"].values()]
-    pairs = [re.fullmatch(r"([\w-]+)\s*(.*)", entry).groups() for entries in lists for entry in entries]
+    pairs = [re.fullmatch(r"([\w.-]+)\s*(.*)", entry).groups() for entries in lists for entry in entries]
     assert len(dict(pairs)) == len(pairs), "listed twice"
     return dict(pairs)
 
 
 def test_requirements_agree():
     names = set(requirements_of_pyproject())
-    apt = {NAME_IN_APT.get(name, f"python3-{name}") for name in names} - COMES_WITH_SCIPY
-    conda = {NAME_IN_CONDA.get(name, name) for name in names}
+    pip = set(requirements_of_pip().values()) - ONLY_PIP
+    assert pip <= names
+    apt = {NAME_IN_APT.get(name, f"python3-{name}") for name in names - pip} - COMES_WITH_SCIPY
+    conda = {NAME_IN_CONDA.get(name, name) for name in names - NOT_IN_CONDA}
     assert set(requirements_of_apt()) - ONLY_APT == apt
     assert set(requirements_of_conda()) - ONLY_CONDA == conda
 
 
 def test_requirements_are_listed_once():
-    for names in (requirements_of_apt(), requirements_of_conda()):
+    for names in (requirements_of_apt(), list(requirements_of_pip().values()), requirements_of_conda()):
         assert len(set(names)) == len(names)
 
 
@@ -484,11 +549,31 @@ def test_requirements_are_met_here():
     for name, bound in requirements_of_pyproject().items():
         if name == "ruff" and shutil.which("ruff"):  # Debian's has no Python metadata
             version = subprocess.check_output(["ruff", "--version"], text=True).split()[1]
+        elif name in NOT_IN_CONDA and not importlib.util.find_spec(name):
+            continue
         else:
             version = metadata.version(name)
         if not specifiers.SpecifierSet(bound).contains(version.partition("+")[0], prereleases=True):
             wrong[name] = (version, bound)
     assert not wrong
+
+
+def test_pip_adds_only_what_is_listed():
+    """All that it needs is there, in the versions it wants; and nothing of Debian's is there a second time."""
+    folder = Path("/usr/local/lib/chemomech")
+    if not folder.is_dir():
+        pytest.skip("this is neither a private root nor the image")
+    requirement = pytest.importorskip("packaging.requirements").Requirement
+    added = {dist.name.lower().replace("_", "-"): dist for dist in metadata.distributions(path=[str(folder)])}
+    listed = {requirement(entry).name: requirement(entry).specifier for entry in requirements_of_pip()}
+    assert {name: listed[name].contains(dist.version) for name, dist in added.items()} == dict.fromkeys(listed, True)
+    for dist in added.values():
+        for needed in map(requirement, dist.requires or []):
+            if not needed.marker or needed.marker.evaluate({"extra": ""}):
+                version = metadata.version(needed.name).partition("+")[0]
+                assert needed.specifier.contains(version, prereleases=True), (dist.name, needed, version)
+    places = [str(folder), "/usr/lib/python3/dist-packages"]
+    assert sorted(places, key=sys.path.index) == places[::-1], "Debian's own come first"
 
 
 def test_set_up_files_name_no_host():
@@ -561,8 +646,8 @@ class Image:
         self.call("buildah", "build", "--isolation=chroot", "--layers", *base, "-t", self.tag, REPOSITORY)
 
     def buildah_base(self) -> list[str]:
-        """Makes, once, a stand-in for the Dockerfile's base image from this machine's own mirror."""
-        name = f"{self.tag}-base"
+        """Makes, once, a stand-in for the Dockerfile's base image from this machine's own mirror and certificates."""
+        name = f"{self.tag}-base-with-certificates"
         if name not in self.call("buildah", "images", "--format", "{{.Name}}"):
             tar = self.folder / "base.tar"
             filters = ("Created-By: Packages", "Origin: Debian")
@@ -572,6 +657,13 @@ class Image:
             self.call("mmdebstrap", "--variant=minbase", valid, "testing", tar, f"deb {mirror} testing main")
             container = self.call("buildah", "from", "scratch")
             self.call("buildah", "add", "-q", container, tar, "/")
+            bundle = Path("/etc/ssl/certs/ca-certificates.crt")
+            found = re.findall("-----BEGIN.*?END CERTIFICATE-----", bundle.read_text() if bundle.exists() else "", re.S)
+            certificates = self.folder / "certificates"
+            certificates.mkdir()
+            for number, certificate in enumerate(found):
+                (certificates / f"{number}.crt").write_text(f"{certificate}\n")
+            self.call("buildah", "add", "-q", container, certificates, "/usr/local/share/ca-certificates")
             self.call("buildah", "commit", "-q", "--rm", container, name)
         return ["--build-arg", f"BASE=localhost/{name}"]
 
