@@ -196,6 +196,12 @@ def _materials(options: argparse.Namespace) -> int:
 
 
 def _mesh(options: argparse.Namespace) -> int:
+    if Path(options.case).suffix.lower() in MAPS:
+        return _mesh_of_map(options)
+    for name in ("size", "boundary_size", "figure"):
+        if getattr(options, name) is not None:
+            flag = "--" + name.replace("_", "-")
+            raise CaseError(flag, getattr(options, name), "belongs to maps", "--set mesh.size=... for a case")
     from chemomech.case.reading import parse_override
     from chemomech.meshing.generate import generate
     from chemomech.output.meshfile import FORMATS, draw_mesh, write_mesh
@@ -216,6 +222,26 @@ def _mesh(options: argparse.Namespace) -> int:
     draw_mesh(mesh, picture, case.title)
     print(mesh_table(mesh))
     print(f"{'written':<12}{path}, {picture}")
+    return 0
+
+
+def _mesh_of_map(options: argparse.Namespace) -> int:
+    from chemomech.case.reading import parse_override
+    from chemomech.maps import mesh_of_map
+
+    least = {}
+    for text in options.least:
+        key, value = parse_override(text)
+        if not isinstance(value, (int, float)):
+            raise CaseError("--least", text, "the value is no number", "such as --least ci=0.1")
+        least[key] = float(value)
+    print(
+        mesh_of_map(
+            options.case, options.size, options.out, options.figure, boundary_size=options.boundary_size,
+            angle=options.angle, minimum=options.minimum, quality=least, pseudosymmetry=options.pseudosymmetry,
+            by=options.by, overwrite=options.overwrite,
+        )
+    )  # fmt: skip
     return 0
 
 
@@ -393,6 +419,9 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
+MAPS = (".ang", ".ctf", ".h5", ".hdf5", ".oh5", ".h5oina", ".h5ebsd")
+
+
 class _Usage(ChemomechError):
     """The command line itself makes no sense."""
 
@@ -440,6 +469,15 @@ def _parser() -> argparse.ArgumentParser:
     takes_case(mesh)
     mesh.add_argument("--out", metavar="FILE", help="a .msh (gmsh) or .vtu (ParaView) file; a picture lands beside it")
     mesh.add_argument("--overwrite", action="store_true", help="replace FILE")
+    maps = mesh.add_argument_group("of an EBSD map (CASE is an .ang, .ctf or HDF5 file)")
+    maps.add_argument("--size", metavar="LENGTH", help="edge length inside grains, such as 0.2um; the step if not given")
+    maps.add_argument("--boundary-size", metavar="LENGTH", help="edge length at grain boundaries")
+    maps.add_argument("--figure", metavar="FILE", help="the picture: map, grains, boundaries, sizes, disorientations")
+    maps.add_argument("--angle", type=float, default=10.0, help="degrees between points of two grains (10)")
+    maps.add_argument("--minimum", type=int, default=5, help="points of the smallest grain (5)")
+    maps.add_argument("--least", metavar="QUALITY=VALUE", action="append", default=[], help="such as ci=0.1; may repeat")
+    maps.add_argument("--pseudosymmetry", action="store_true", help="undo false 60 degrees <111> solutions (cubic)")
+    maps.add_argument("--by", choices=("class", "phase", "grain"), default="class", help="how parts are named (class)")
 
     plot = add("plot", _plot, "draw the pictures of a run again, or several runs in one figure", _PLOT)
     plot.add_argument("dir", metavar="DIR", nargs="+", help="folder of a run, finished or not; several to compare")

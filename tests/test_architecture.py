@@ -21,6 +21,7 @@ parallel versions
 materials
 case
 defects
+microstructure
 meshing
 physics
 solvers
@@ -31,7 +32,7 @@ summary
 result
 simulation
 driver
-sweep report
+sweep report maps
 cli
 __main__
 """

@@ -1,0 +1,130 @@
+"""What the command line does with a measured map: mesh, tables, picture, and what to say of them."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+
+from chemomech.errors import CaseError, OutputExistsError
+from chemomech.frozen import Invalid
+from chemomech.meshing.ebsd import MapMesh, mesh_map
+from chemomech.meshing.grains import By, Progress
+from chemomech.microstructure.ebsd.kam import kam
+from chemomech.microstructure.ebsd.reading import SUFFIXES
+from chemomech.microstructure.plots import overview
+from chemomech.microstructure.statistics import class_fractions, fit_log_normal
+from chemomech.output.folder import write_atomic
+from chemomech.units import pretty, to_si
+
+_MESHES = (".msh", ".vtu")
+
+
+def is_map(source: str) -> bool:
+    """Whether a name is that of a measured map rather than of a case."""
+    return Path(source).suffix.lower() in SUFFIXES
+
+
+def mesh_of_map(
+    source: str,
+    size: str | None,
+    out: str | None,
+    figure: str | None,
+    *,
+    boundary_size: str | None = None,
+    angle: float = 10.0,
+    minimum: int = 5,
+    quality: dict[str, float] | None = None,
+    pseudosymmetry: bool = False,
+    by: By = "class",
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> str:
+    """Mesh a map and write mesh, ``*.grains.csv`` and picture; return what to say.
+
+    Args:
+        source: The map.
+        size: Length of edges in words such as ``0.2um``; the step of the map if None.
+        out: A .msh or .vtu file; named after the map if None.
+        figure: A picture; beside the mesh if None.
+        boundary_size: Length of edges at boundaries.
+        angle: Degrees between points of two grains.
+        minimum: Points of the smallest grain.
+        quality: Least value by name of a quality.
+        pseudosymmetry: Undo false 60 degrees <111> solutions.
+        by: How cells and boundaries are tagged.
+        overwrite: Replace files.
+        progress: Called with what is done.
+
+    Raises:
+        CaseError: If the map or an option is wrong.
+        OutputExistsError: If a file is there.
+    """
+    from chemomech.microstructure.ebsd.reading import read_map
+
+    path = Path(out) if out else Path(Path(source).with_suffix(".msh").name)
+    if path.suffix not in _MESHES:
+        raise CaseError("--out", str(path), "this ending is not known", " or ".join(_MESHES))
+    picture = Path(figure) if figure else path.with_suffix(".png")
+    table = path.with_suffix(".grains.csv")
+    for file in (path, picture, table):
+        if file.exists() and not overwrite:
+            raise OutputExistsError(f"{file} is there already. Give --overwrite to replace it, or another --out.")
+    length = read_map(source).step if size is None else _length("--size", size)
+    fine = None if boundary_size is None else _length("--boundary-size", boundary_size)
+    made = mesh_map(
+        source, length, boundary_size=fine, angle=angle, minimum=minimum, quality=quality,
+        pseudosymmetry=pseudosymmetry, progress=progress,
+    )  # fmt: skip
+    made.mesh.save(path, by)
+    write_atomic(table, _grains(made).encode())
+    overview(made.structure, picture, title=Path(source).name, ebsd=made.measured, kam=kam(made.cleaned))
+    return words(made, path, table, picture)
+
+
+def _length(key: str, text: str) -> float:
+    try:
+        value = to_si(text, "m")
+    except Invalid as error:
+        raise CaseError(key, text, error.problem, "a length such as 0.2um") from None
+    if not value > 0.0:
+        raise CaseError(key, text, "the size of cells must be positive", "a length such as 0.2um")
+    return value
+
+
+def _grains(made: MapMesh) -> str:
+    """One line per grain: number, phase, area, centre, quaternion (sample to crystal), spread of its points."""
+    s = made.structure
+    out = io.StringIO()
+    writer = csv.writer(out)
+    head = ("grain", "phase", "area_m2", "x_m", "y_m", "q0", "q1", "q2", "q3", "spread_deg", "points")
+    writer.writerow(head)
+    points = np.bincount(made.labels[made.labels >= 0], minlength=len(s))
+    for k in range(len(s)):
+        phase = s.phases[s.grain_phase[k]] if s.grain_phase[k] >= 0 else ""
+        row = [*s.centroids[k].tolist(), *s.orientations[k].tolist(), float(made.spread[k])]
+        writer.writerow([k, phase, repr(float(s.sizes[k])), *(f"{x:.9g}" for x in row), int(points[k])])
+    return out.getvalue()
+
+
+def words(made: MapMesh, path: Path, table: Path, picture: Path) -> str:
+    """The outcome in a few lines."""
+    s, q = made.structure, made.mesh.quality()
+    fit = fit_log_normal(s.diameters) if len(s) > 2 else None
+    size = f", median {pretty(float(fit.median), 'm')}, log-normal width {fit.sigma:.2f}" if fit is not None else ""
+    parts = {name: found["fraction"] for name, found in class_fractions(s).items()}
+    classes = ", ".join(f"{name} {100.0 * part:.3g} %" for name, part in parts.items() if part > 0.0)
+    indexed = float(np.mean(made.measured.indexed))
+    rows = [
+        ("map", f"{len(made.measured)} points, step {pretty(made.measured.step, 'm')}, {100 * indexed:.3g} % indexed"),
+        *(("clean-up", str(report)) for report in made.reports),
+        ("grains", f"{len(s)}{size}"),
+        ("boundaries", f"{pretty(float(s.measures.sum()), 'm')}: {classes or 'none'}"),
+        ("cells", f"{q.cells} triangles, shape {q.worst:.3f} worst, {q.mean:.3f} mean (1: equal edges)"),
+        ("areas", f"of the grains within {100.0 * float(np.abs(made.area_changes).max()):.2g} % of their points"),
+        *(("warning", text) for text in made.warnings),
+        ("written", f"{path}, {table}, {picture}"),
+    ]
+    return "\n".join(f"{key:<12}{value}" for key, value in rows)
