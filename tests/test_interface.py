@@ -76,7 +76,7 @@ def sphere(x: np.ndarray) -> np.ndarray:
 
 
 def stress_errors(result: cm.Result, exact: Any, reach: float) -> tuple[float, float, float]:
-    """In-plane stress within ``reach`` nm: relative L2 error, and errors of the size of the field inside and outside."""
+    """In-plane stress within ``reach`` nm: relative L2 error, and errors of the field's size inside and outside."""
     x, w, _, _ = quadrature(result)
     d = result.mesh.geometry.dim
     wanted, found = exact(x)[..., :d, :d], at_quadrature(result, "stress")[..., :d, :d]
@@ -330,7 +330,9 @@ def test_flux_is_the_same_in_both_layers() -> None:
     error = [max(abs(j / exact - 1) for j in pair) for pair in found]
     unlike = [abs(a / b - 1) for a, b in found]
     print(error, unlike, rates(sizes, error))
-    record("interface_flux", expected=exact, h_nm=sizes, found=found, error=error, order=rates(sizes, error), unlike=unlike)
+    record(
+        "interface_flux", expected=exact, h_nm=sizes, found=found, error=error, order=rates(sizes, error), unlike=unlike
+    )
     assert max(unlike) < 1e-8
     assert error[-1] < 1e-3
     assert rates(sizes, error)[-1] == pytest.approx(2.0, abs=0.2)
