@@ -114,7 +114,6 @@ def test_cylinder(contrast: float) -> None:
         inside=inside, outside=outside, at_points=at_points, stress_GPa=np.diag(stress[0]) / GPA,
         expected_GPa=np.diag(wanted[0]) / GPA,
     )  # fmt: skip
-    print(errors, rates(sizes, list(errors)), inside, outside, at_points)
     assert max(inside[-1], outside[-1], at_points) < 0.01
     assert rates(sizes, list(errors))[-1] == pytest.approx(1.0, abs=0.15)
 
@@ -124,7 +123,6 @@ def test_sphere() -> None:
     sizes = [0.2, 0.1]
     results = [cm.run(inclusion((16.0, 16.0, 16.0), h, growth=4 * h)) for h in sizes]
     errors, inside, outside = zip(*[stress_errors(r, sphere, 2.0) for r in results], strict=True)
-    print(errors, rates(sizes, list(errors)), inside, outside)
     record(
         "interface_sphere", h_over_radius=sizes, error=errors, order=rates(sizes, list(errors)),
         inside=inside, outside=outside,
@@ -239,13 +237,12 @@ def test_strained_layers_at_rest(closed: str, size: tuple[float, ...]) -> None:
     result = cm.run(bilayer(size, domain=domain))
     c, mu, spread, stress = difference_at_rest(result)
     lower, upper, value = at_rest()
-    print(c, mu, spread, stress, at_rest(), result.summary["mass_relative_drift"])
     record(
         f"interface_rest_{closed}_{len(size)}d", c_lower=lower, c_upper=upper, mu=value, c_error=c, mu_error=mu,
         stress_error=stress, drift=result.summary["mass_relative_drift"],
     )  # fmt: skip
     assert abs(lower - START["lower"]) > 0.03  # lithium has moved
-    assert max(c, mu, stress) < 1e-6
+    assert max(c, mu, spread, stress) < 1e-6
     assert abs(result.summary["mass_relative_drift"]) < 1e-12
 
 
@@ -255,7 +252,6 @@ def test_strained_layers_come_to_rest() -> None:
     c, mu, spread, stress = difference_at_rest(result)
     drift = float(np.abs(result.history["mass_relative_drift"]).max())
     energy = np.array(result.history["free_energy_J_per_m"])
-    print(c, mu, spread, stress, drift, result.summary["steps"], np.diff(energy).max() / (energy[0] - energy[-1]))
     record("interface_rest_transient", c_error=c, mu_error=mu, mu_range=spread, stress_error=stress, drift=drift)
     assert max(c, mu, spread, stress) < 1e-6
     assert drift <= 1e-12
@@ -274,7 +270,6 @@ def test_contrasts(linear: str) -> None:
     moved = abs(result.history["lithium_lower_mol_per_m"][-1] / result.history["lithium_lower_mol_per_m"][0] - 1)
     energy = np.array(result.history["free_energy_J_per_m"])
     rise = float(np.diff(energy).max() / (energy[0] - energy[-1]))
-    print(drift.max(), len(drift), moved, rise)
     record(f"interface_contrasts_{linear}", drift=drift.max(), steps=len(drift) - 1, moved=moved, energy_rise=rise)
     assert drift.max() <= 1e-12
     assert moved > 0.01
@@ -325,11 +320,9 @@ def test_flux_is_the_same_in_both_layers() -> None:
     sizes, found = [1.0, 0.5, 0.25], []
     for cell in sizes:
         fluxes = layer_fluxes(steady(cell))
-        print(cell, exact, fluxes)
         found.append([fluxes["lower"], fluxes["upper"]])
     error = [max(abs(j / exact - 1) for j in pair) for pair in found]
     unlike = [abs(a / b - 1) for a, b in found]
-    print(error, unlike, rates(sizes, error))
     record(
         "interface_flux", expected=exact, h_nm=sizes, found=found, error=error, order=rates(sizes, error), unlike=unlike
     )

@@ -88,7 +88,6 @@ def test_array_takes_the_misfit_away(strain: float, lithium: str) -> None:
     upper, lower = layer(result, spacing, np.inf)[0] / coherent, layer(result, -np.inf, -spacing)[0] / coherent
     at_interface = cm.run(case(strain, **given))
     parts = [layer(at_interface, spacing, np.inf)[0], layer(at_interface, -np.inf, -spacing)[0]]
-    print(lithium, strain, coherent / 1e6, upper, lower, "offset 0", parts[0] / coherent, parts[1] / coherent)
     record(
         f"interface_array_{lithium}_{'film_stretched' if strain > 0 else 'film_squeezed'}", coherent_Pa=coherent,
         film=upper, substrate=lower,
@@ -147,7 +146,6 @@ def test_sharp_lines() -> None:
             found[name].append(sizes)
     coherent = FILM[0] * strain / (1 - FILM[1])
     at_one = {k: np.array(sharp(np.array(s), strain)) / coherent for k, s in (("film", 1.0), ("substrate", -1.0))}
-    print(found, at_one)
     record("interface_array_sharp", core_nm=cores, spacing_nm=spacing, found_over_sharp=found, at_one_spacing=at_one)
     assert np.array(found["film"][1:]) == pytest.approx(1.0, abs=0.03)
     excess = np.array(found["substrate"]) - 1
@@ -161,7 +159,6 @@ def test_half_an_array_leaves_half(strain: float) -> None:
     spacing = 2 * LATTICE / abs(strain)
     most, mean = layer(result, spacing, np.inf)
     substrate = layer(result, -np.inf, -spacing)[0] / abs(coherent)
-    print(mean / coherent, most / coherent, substrate)
     record(f"interface_half_array_{strain:+.4f}", film=mean / coherent, most=most / abs(coherent), substrate=substrate)
     assert mean / coherent == pytest.approx([0.5, 0.0, 0.5], abs=0.01)
     assert most / abs(coherent) == pytest.approx([0.5, 0.0, 0.5], abs=0.01)
@@ -176,7 +173,6 @@ def test_film_below(strain: float, relaxation: float) -> None:
     result = cm.run(case(strain, relaxation=relaxation, below=True, array={"offset": "2 nm"}))
     (film, mean), (substrate, _) = layer(result, -np.inf, -spacing), layer(result, spacing, np.inf)
     left = 1 - relaxation
-    print(film / coherent, mean / coherent, substrate / coherent)
     record(
         f"interface_film_below_{strain:+.4f}_{relaxation}", film=mean / coherent, most=film / abs(coherent),
         substrate=substrate / abs(coherent),
@@ -215,7 +211,6 @@ def test_free_body_upside_down(strain: float) -> None:
     error = float(np.abs(flip @ two @ flip - one).max() / np.abs(one).max())
     coherent, relaxed = cm.run(free(strain, array=False)), above
     left = [float(np.abs(layer(r, 6.0, 11.0)[1]).max()) for r in (coherent, relaxed)]
-    print(error, left)
     record(f"interface_upside_down_{strain:+.2f}", error=error, mean_stress_coherent_and_with_array=left)
     assert error < 1e-8
     assert left[1] < 0.02 * left[0]
@@ -254,7 +249,6 @@ def test_periodic_is_mirrored(kind: str) -> None:
         errors[name] = float(np.abs(a - b).max() / np.abs(a).max())
     moved = [r.summary["lithium_transferred_mol_per_m2"] for r in (one, two)]
     errors["transferred"] = abs(moved[1] / moved[0] - 1)
-    print(kind, moved, errors)
     record(f"interface_mirror_{kind.replace(',', '').replace(' ', '_')}", transferred_mol_per_m2=moved, **errors)
     assert max(errors.values()) < (1e-4 if kind == "lines on both planes" else 1e-8)
 
@@ -287,6 +281,5 @@ def test_both_families_of_a_box(strain: float) -> None:
     coherent, offset = FILM[0] * abs(strain) / (1 - FILM[1]), 1.5
     result = cm.run(box(strain, 0.5, 1.75, "0.75 nm", offset=offset * NM))
     upper, lower = layer(result, 6.0 + offset, np.inf), layer(result, -np.inf, -6.0)
-    print([m / coherent for m in (*upper, *lower)], result.summary["dofs"], result.summary["wall_time_s"])
     record(f"interface_array_box_{strain:+.2f}", film=upper[0] / coherent, substrate=lower[0] / coherent)
     assert max(upper[0]) < 0.02 * coherent and max(lower[0]) < 0.02 * coherent

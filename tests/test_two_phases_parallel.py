@@ -70,7 +70,6 @@ def test_ranks_without_interface_or_phase() -> None:
     across = np.where(y < -24.0, *sides)[:, None] * np.array([1.0, 0.0, 1.0])
     errors = [np.abs(c - wanted).max(), np.abs(found - mu / test_interface.RT).max()]
     errors.append(np.abs(stress - across).max() / np.abs(across).max())
-    print(parts, errors)
     assert max(errors) < 1e-9
     assert abs(result.summary["mass_relative_drift"]) < 1e-12
     if len(parts) == 3:
@@ -128,7 +127,6 @@ def test_any_number_of_ranks(tmp_path: Path) -> None:
                 assert one[name].shape == other[name].shape, name
                 scale = 1.0 if name.endswith("drift") else np.abs(one[name]).max() or 1.0
                 worst[name] = float(np.abs(other[name] - one[name]).max() / scale)
-        print(ranks, parts, {k: f"{v:.1e}" for k, v in worst.items()})
         record(f"interface_ranks_{ranks}", difference=max(worst.values()), parts=parts if ranks == 3 else None)
         assert max(worst.values()) <= 1e-9, worst
 
@@ -155,7 +153,6 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def worst_difference(place: Path, reference: Path) -> float:
     worst = difference(history.read(reference / "history.csv"), history.read(place / "history.csv"))
-    print({k: f"{v:.1e}" for k, v in worst.items()})
     return max(v for k, v in worst.items() if not k.endswith("iterations"))
 
 
@@ -197,7 +194,6 @@ def test_box_with_both_families_on_any_ranks() -> None:
     result = cm.run(case)
     drift = float(np.abs(result.history["mass_relative_drift"]).max())
     forces = [line["peach_koehler_N_per_m"] for line in result.summary["dislocations"]]
-    print(MPI.COMM_WORLD.size, drift, forces, result.summary["steps"], result.summary["wall_time_s"])
     record("interface_box", drift=drift, forces=forces, steps=result.summary["steps"])
     integrals = [line["configurational_force_N_per_m"] for line in result.summary["dislocations"]]
     assert len(forces) == 2 and np.all(np.isfinite(forces))
