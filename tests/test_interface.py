@@ -13,6 +13,8 @@ from scipy.optimize import brentq
 import chemomech as cm
 from chemomech.materials.laws import GAS_CONSTANT
 from chemomech.physics import energies
+from chemomech.physics.constraints import extent, rigid_motions
+from chemomech.simulation import Simulation
 from tests.tools import at_quadrature, l2, physics_of, quadrature, rates, record
 
 NM, GPA = 1e-9, 1e9
@@ -128,6 +130,21 @@ def test_sphere() -> None:
         inside=inside, outside=outside,
     )  # fmt: skip
     assert max(inside[-1], outside[-1]) < 0.03
+
+
+@pytest.mark.parametrize("box", [(8.0, 8.0), (8.0, 8.0, 8.0)], ids=["2d", "3d"])
+def test_a_free_body_is_held(box: tuple[float, ...]) -> None:
+    """The pins of a body that nothing else holds stop every rigid motion."""
+    simulation = Simulation(inclusion(box, 0.8), MPI.COMM_WORLD)
+    p, d = simulation.physics, len(box)
+    owned = p.space_u.dofmap.index_map.size_local * d
+    pinned = np.unique(np.concatenate([bc.dof_indices()[0] for bc in p.constraints.displacement]))
+    rows = rigid_motions(p.body, p.space_u)[pinned[pinned < owned]]
+    rows[:, d:] /= np.ptp(extent(p.body), axis=0).max()
+    held = np.linalg.svd(np.concatenate(MPI.COMM_WORLD.allgather(rows)), compute_uv=False)
+    simulation.destroy()
+    assert len(held) == d * (d + 1) // 2
+    assert held[-1] > 0.05 * held[0]
 
 
 # -- strained layers with lithium in equilibrium -----------------------------------------------------------

@@ -250,7 +250,7 @@ def test_periodic_is_mirrored(kind: str) -> None:
     moved = [r.summary["lithium_transferred_mol_per_m2"] for r in (one, two)]
     errors["transferred"] = abs(moved[1] / moved[0] - 1)
     record(f"interface_mirror_{kind.replace(',', '').replace(' ', '_')}", transferred_mol_per_m2=moved, **errors)
-    assert max(errors.values()) < (1e-4 if kind == "lines on both planes" else 1e-8)
+    assert max(errors.values()) < 1e-8
 
 
 # -- boxes -------------------------------------------------------------------------------------------------
