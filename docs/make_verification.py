@@ -37,6 +37,7 @@ LMO_CHARGES = (0.1, 0.3, 0.5, 0.7, 0.9)
 SCHEMES = {"backward-euler": "backward Euler", "bdf2": "BDF2"}
 SOLVERS = {"direct": "direct", "block": "block"}
 FIELDS = ("u", "c", "mu")
+FIG6 = ("lithium_transferred_mol_per_m2", "interface_width_10_90_m")
 PEAK = 9.466  # GPa, LLZO with a core of 1 nm
 
 
@@ -159,6 +160,33 @@ def percent(x: float) -> str:
 
 def off(found: Measured, target: Measured) -> Measured:
     return None if found is None or target is None else found / target - 1.0
+
+
+def named_like(records: Records, prefix: str) -> list[str]:
+    return [name for name in records if name.startswith(prefix)]
+
+
+def absolute(x: Measured) -> Measured:
+    return None if x is None else abs(x)
+
+
+def off_half(x: Measured) -> Measured:
+    return None if x is None else abs(x - 0.5)
+
+
+def last(records: Records, name: str, key: str) -> Measured:
+    found = find(records, name, key)
+    return None if found is None else abs(found[-1])
+
+
+def largest(records: Records, name: str, key: str) -> Measured:
+    found = find(records, name, key)
+    return None if found is None else float(np.max(np.abs(found)))
+
+
+def largest_number(records: Records, name: str) -> Measured:
+    numbers = [v for k, v in records.get(name, {}).items() if isinstance(v, float) and k != "transferred_mol_per_m2"]
+    return max(map(abs, numbers), default=None)
 
 
 # -- the statements ----------------------------------------------------------------------------------------
@@ -393,6 +421,160 @@ def bad_input(records: Records) -> Item:
     )  # fmt: skip
 
 
+def films(records: Records) -> Item:
+    test = "tests/test_films.py"
+    coherent = named_like(records, "film_coherent_")
+    bent = named_like(records, "film_bilayer_")
+    plates = named_like(records, "film_plate_")
+    inclusion, cylinders = "tests/test_interface.py", [f"interface_cylinder_{k}" for k in (1, 1000)]
+    return Item(
+        "Layers and inclusions",
+        "Interface of two elastic phases against closed forms ([theory, 3.10](theory.md)): Timoshenko's and Stoney's "
+        "curvature, coherent film stress, Eshelby's cylinder: within 1 %, orders as those of the core.",
+        [
+            Row("coherent film stress, periodic and mirrored, 2D and 3D: relative error", at_most(1e-8),
+                [find(records, n, "error") for n in coherent] or [None], f"{test}::test_coherent_film"),
+            Row("curvature of a bilayer, finest mesh: relative error", at_most(0.01),
+                [last(records, n, "error") for n in bent] or [None], f"{test}::test_timoshenko"),
+            Row("order of that error", at_least(1.75), [last(records, n, "order") for n in bent] or [None],
+                f"{test}::test_timoshenko", two),
+            Row("film of 1 : 50, curvature against Timoshenko, finest mesh: relative error", at_most(0.01),
+                [last(records, "film_stoney", "error")], f"{test}::test_stoney"),
+            Row("plate in 3D, biaxial curvature: error on the finest mesh", at_most(0.01),
+                [last(records, n, "error") for n in plates] or [None], f"{test}::test_plate"),
+            Row("the same, extrapolated from two meshes", at_most(0.01),
+                [absolute(find(records, n, "error_extrapolated")) for n in plates] or [None], f"{test}::test_plate"),
+            Row("cylinder, same moduli / 1000 times stiffer: largest stress error inside", at_most(0.01),
+                [last(records, n, "inside") for n in cylinders], f"{inclusion}::test_cylinder"),
+            Row("the same outside, in units of the stress inside", at_most(0.01),
+                [last(records, n, "outside") for n in cylinders], f"{inclusion}::test_cylinder"),
+            Row("order of the L2 error of stress", at_least(0.9),
+                [last(records, n, "order") for n in cylinders], f"{inclusion}::test_cylinder", two),
+            Row("sphere in 3D: largest stress error inside / outside", at_most(0.03),
+                [last(records, "interface_sphere", k) for k in ("inside", "outside")], f"{inclusion}::test_sphere"),
+        ],
+    )  # fmt: skip
+
+
+def phases(records: Records) -> Item:
+    test, parallel = "tests/test_interface.py", "tests/test_two_phases_parallel.py"
+    rest = named_like(records, "interface_rest_")
+    contrasts = named_like(records, "interface_contrasts_")
+    return Item(
+        "Two phases",
+        "mu-continuity, flux and mass with D contrast 10^6 and c_max contrast 2: drift <= 1e-12; equilibrium of two "
+        "strained layers against its closed form to 1e-6; the same on 1, 2, 3 ranks, also where a rank owns no "
+        "facet of the interface.",
+        [
+            Row("two strained layers at rest (open and closed, 2D and 3D; end of a transient): largest error of c",
+                at_most(1e-6), [find(records, n, "c_error") for n in rest] or [None], test),
+            Row("the same, mu over RT", at_most(1e-6), [find(records, n, "mu_error") for n in rest] or [None], test),
+            Row("D 1 : 10⁶, c_max 1 : 2, moduli 1000 : 1: largest drift of lithium in a run, direct / block solver",
+                at_most(1e-12), [find(records, n, "drift") for n in contrasts] or [None], f"{test}::test_contrasts"),
+            Row("steady flux against the closed form, D 1 : 10³: error on the finest mesh", at_most(1e-3),
+                [last(records, "interface_flux", "error")], f"{test}::test_flux_is_the_same_in_both_layers"),
+            Row("difference of the flux in both layers", at_most(1e-8),
+                [largest(records, "interface_flux", "unlike")], f"{test}::test_flux_is_the_same_in_both_layers"),
+            Row("2 and 3 ranks against one: largest relative difference of any field", at_most(1e-9),
+                [find(records, n, "difference") for n in named_like(records, "interface_ranks_")] or [None], parallel),
+            Row("killed and taken up on other ranks: history", at_most(1e-9),
+                [find(records, n, "difference") for n in named_like(records, "interface_resume_")] or [None], parallel),
+        ],
+    )  # fmt: skip
+
+
+def misfits(records: Records) -> Item:
+    test = "tests/test_misfits.py"
+    arrays = named_like(records, "interface_array_")
+    flat = [n for n in arrays if "film" in n]
+    return Item(
+        "Misfit and its dislocations",
+        "A fully relaxing array leaves the far field: stress beyond one spacing from the interface <= 2 % of the "
+        "coherent stress; half the array leaves half. Periodic and mirrored bodies agree. Without and with the array: "
+        "transferred lithium and the width from 10 to 90 % of paper 004's Fig. 6 ([The interface](interface.md)), "
+        "converged in h to 5 %.",
+        [
+            Row("lines two cores inside the film: largest stress in the film beyond one spacing over coherent stress",
+                at_most(0.02), [largest(records, n, "film") for n in flat] or [None],
+                f"{test}::test_array_takes_the_misfit_away"),
+            Row("the same in the substrate", at_most(0.02), [largest(records, n, "substrate") for n in flat] or [None],
+                f"{test}::test_array_takes_the_misfit_away"),
+            Row("lines in the interface itself: film", at_most(0.02),
+                [largest(records, n, "film_without_offset") for n in flat] or [None],
+                f"{test}::test_array_takes_the_misfit_away"),
+            Row("lines in the interface itself: substrate, where half of a core of 1 nm lies in the stiff phase",
+                at_most(0.02),
+                [largest(records, n, "substrate_without_offset") for n in flat] or [None],
+                f"{test}::test_array_takes_the_misfit_away"),
+            Row("both families of a box (3D), beyond one spacing from the lines: film / substrate", at_most(0.02),
+                [largest(records, n, k) for n in arrays if "box" in n for k in ("film", "substrate")] or [None],
+                f"{test}::test_both_families_of_a_box"),
+            Row("half the array: mean stress along the film less a half", at_most(0.01),
+                [off_half(find(records, n, "film", 0)) for n in named_like(records, "interface_half_array_")] or [None],
+                f"{test}::test_half_an_array_leaves_half"),
+            Row("periodic against mirrored bodies: largest difference", at_most(1e-8),
+                [largest_number(records, n) for n in named_like(records, "interface_mirror_")] or [None],
+                f"{test}::test_periodic_is_mirrored"),
+            Row("lithium transferred: factor between coherent and with array", at_least(60),
+                [find(records, "interface_cases", "factors", FIG6[0])],
+                "tests/test_interface_cases.py", two),
+            Row("width 10–90 %: factor", at_least(25),
+                [find(records, "interface_cases", "factors", FIG6[1])],
+                "tests/test_interface_cases.py", two),
+            Row("change of both numbers, both cases, when all mesh sizes are halved", at_most(0.05),
+                [absolute(off(*(find(records, "interface_cases", mesh, c, k) for mesh in ("found", "finer"))))
+                 for c in ("coherent", "misfit") for k in FIG6],
+                "tests/test_interface_cases.py"),
+        ],
+    )  # fmt: skip
+
+
+def forces(records: Records) -> Item:
+    test = "tests/test_forces.py"
+    within = Bar("± 3 %", lambda x: abs(x) <= 0.03)
+    rows = []
+    for x in (5, 2):
+        n = f"forces_pair_{x}"
+        rows += [
+            Row(f"two edges {x} nm apart: Peach–Koehler, both spread", within,
+                [off(find(records, n, "peach_koehler"), find(records, n, "twice"))], f"{test}::test_two_parallel_edges",
+                percent),
+            Row(f"two edges {x} nm apart: Peach–Koehler on a sharp line", within,
+                [off(find(records, n, "sharp"), find(records, n, "once"))], f"{test}::test_two_parallel_edges",
+                percent),
+        ]  # fmt: skip
+    rows += [
+        Row("two edges 5 nm apart: domain integral", within,
+            [off(find(records, "forces_pair_5", "integral"), find(records, "forces_pair_5", "twice"))],
+            f"{test}::test_two_parallel_edges", percent),
+        Row("two edges 2 nm apart: domain integral, which cuts both cores", Bar("± 5 %", lambda x: abs(x) <= 0.05),
+            [off(find(records, "forces_pair_2", "integral"), find(records, "forces_pair_2", "twice"))],
+            f"{test}::test_two_parallel_edges", percent),
+    ]  # fmt: skip
+    for what, name, of in (
+        ("10 nm below a free surface", "surface", "image_of_a_free_surface"),
+        ("in LLZO, 10 nm from lithium", "llzo", "image_of_the_other_phase"),
+        ("in lithium, 10 nm from LLZO", "lithium", "image_of_the_other_phase"),
+    ):
+        found = [f"forces_{name}_{angle}" for angle in (0, 90)]
+        pairs = [
+            (find(records, n, k), find(records, n, "expected")) for n in found for k in ("integral", "peach_koehler")
+        ]
+        rows.append(Row(f"image force {what}, b along / across: domain integral, Peach–Koehler", within,
+                        [off(*pair) for pair in pairs], f"{test}::test_{of}", percent))  # fmt: skip
+    rows.append(
+        Row("spread of the domain integral over six domains, with lithium at rest, χ = 0 / 1", at_most(0.01),
+            [find(records, f"forces_domain_{chi}", "spread") for chi in (0, 1)], f"{test}::test_domain_does_not_matter")
+    )  # fmt: skip
+    return Item(
+        "Forces on dislocations",
+        "Peach-Koehler between two parallel edges at 5 nm and 2 nm, on one spread line and on two; image force near a "
+        "free surface and near lithium (factor -0.889), each within 3 %; independence of the domain to 1 % with the "
+        "chemical term at equilibrium ([theory, 2.5](theory.md#25-eshelby-stress)).",
+        rows,
+    )
+
+
 def timing(records: Records) -> Item:
     def seconds(x: float) -> str:
         return f"{x:.1f}"
@@ -410,7 +592,9 @@ def timing(records: Records) -> Item:
     )  # fmt: skip
 
 
-ITEMS = (dislocation, atmosphere, lmo, manufactured, closed, ranks, bad_input, timing)
+ITEMS = (
+    dislocation, atmosphere, lmo, manufactured, closed, ranks, bad_input, films, phases, misfits, forces, timing,
+)  # fmt: skip
 
 
 # -- figures -----------------------------------------------------------------------------------------------

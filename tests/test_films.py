@@ -135,7 +135,6 @@ def test_timoshenko(film: str, thickness: float, plane: str) -> None:
         found.append(curvature(cm.run(case), width, cell, 0.0))
     error = [abs(k / exact - 1) for k in found]
     order = rates(sizes, error)
-    print(film, thickness, plane, exact, found, error, order)
     record(
         f"film_bilayer_{film}_{thickness:.0f}_{height - thickness:.0f}_{plane}", cells_through_height=[12, 24, 48],
         expected_per_m=exact, found_per_m=found, error=error, order=order,
@@ -144,12 +143,11 @@ def test_timoshenko(film: str, thickness: float, plane: str) -> None:
     assert order[-1] == pytest.approx(2.0, abs=0.25)
 
 
-@pytest.mark.slow
 def test_stoney() -> None:
     """A film of 1/50 of the substrate on the right half of a strip."""
     exact = timoshenko(moduli("lithium", 1.0, "strain"), moduli("llzo", 50.0, "strain"), mismatch("lithium", "strain"))
     simple = stoney(moduli("lithium", 1.0, "strain"), moduli("llzo", 50.0, "strain"), mismatch("lithium", "strain"))
-    width, sizes, found = 300.0, [5.0, 2.5], []
+    width, sizes, found = 300.0, [2.5, 1.25, 0.625], []
     for cell in sizes:
         case = film_on_substrate("lithium", (width / 2, 51.0), 1.0, cell, boundaries={"left": {"roller": True}})
         result = cm.run(case)
@@ -159,12 +157,14 @@ def test_stoney() -> None:
     error = [abs(k / exact - 1) for k in found]
     # Without the terms of second order in the ratio m of thicknesses, n that of moduli: 1 + m - 4 n m.
     m, n = 1 / 50, moduli("lithium", 1.0, "strain")[0] / moduli("llzo", 1.0, "strain")[0]
-    print(exact, simple, found, error, rates(sizes, error), exact / simple, 1 + m - 4 * n * m)
     record(
         "film_stoney", timoshenko_per_m=exact, stoney_per_m=simple, found_per_m=found, error=error,
         ratio=found[-1] / simple, ratio_expected=exact / simple,
     )  # fmt: skip
     assert error[-1] < 0.01
+    assert rates(sizes, error)[0] == pytest.approx(2.0, abs=0.2)  # the third mesh has two cells in the film, not one
+    assert exact / simple == pytest.approx(1 + m - 4 * n * m, abs=5e-4)
+    assert found[-1] / simple - 1 == pytest.approx(exact / simple - 1, rel=0.05)
 
 
 @pytest.mark.slow
@@ -172,9 +172,8 @@ def test_stoney() -> None:
 def test_plate(poissons_ratio: float) -> None:
     """A quarter of a square plate, film 1 on 5, bent both ways: biaxial moduli E/(1 - nu).
 
-    The biaxial state leaves stress on the free edges, without resultants. Where the two Poisson's ratios differ, the
-    strip along an edge nevertheless carries a moment, as the stress it takes to clear the edge makes unlike stresses
-    along it: the middle of a plate of 40 x 40 thirds feels that, and it does not go away with h.
+    With unlike Poisson's ratios something remains as h -> 0: 0.95, 0.80 and 0.58 % for quarters of 12, 15 and 20, which
+    goes like one over the width and comes from the free edges, where the biaxial state does not hold.
     """
     e, nu = MODULI["llzo"]
     film, substrate = (7.82e9 / (1 - poissons_ratio), 1 * UM), (e / (1 - nu), 5 * UM)
@@ -194,7 +193,6 @@ def test_plate(poissons_ratio: float) -> None:
         found.append((2 * np.linalg.lstsq(terms, u[:, 1], rcond=None)[0][1:]).tolist())
     error = [max(abs(k / exact - 1) for k in pair) for pair in found]
     limit = error[1] - (error[0] - error[1]) / ((sizes[0] / sizes[1]) ** 2 - 1)
-    print(exact, found, error, rates(sizes, error), limit)
     record(
         f"film_plate_{poissons_ratio:.3f}", expected_per_m=exact, found_per_m=found, cell_over_height=[1 / 12, 1 / 18],
         error=error, order=rates(sizes, error), error_extrapolated=limit,

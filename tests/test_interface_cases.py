@@ -1,4 +1,4 @@
-"""The two built-in cases of the LLZO/Li interface: the trend of paper 004's Fig. 6, and that the mesh does not make it."""
+"""The two built-in cases of the LLZO/Li interface: the trend of paper 004, Fig. 6; the mesh does not make it."""
 
 from __future__ import annotations
 

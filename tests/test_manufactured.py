@@ -73,7 +73,7 @@ class Manufactured(Simulation):
         c_rate = 0.2 * 0.5 * rate * p.scales.time * ufl.cos(rate * self.now) * ufl.cos(a) * ufl.cos(b)
 
         u, c, mu = self.exact_u, self.exact_c, self.exact_mu
-        e = energies.strain(u) - law.expansion * (c - law.reference_concentration)
+        e = ufl.sym(energies.gradient(u)) - law.expansion * (c - law.reference_concentration)
         sigma = energies.stress(e, p.stiffness)
         div = ufl.as_vector([sum(sigma[i, j].dx(j) for j in range(2)) for i in range(2)])
         mu_of_c = c_m * (ufl.ln(c / (1 - c)) + law.interaction * (1 - 2 * c) + law.reference_potential)
@@ -87,7 +87,7 @@ class Manufactured(Simulation):
         self.solver.destroy()
         self.solver = SolverStack(
             System(dataclasses.replace(p.equations, residuals=residuals)),
-            rigid_motions(p.space_u), [p.relief(phase)], 2, linear_solver="direct",
+            rigid_motions(self.body, p.space_u), [p.relief(phase)], 2, linear_solver="direct",
             tolerance=given.solver.tolerance, max_iterations=20, length=self.length, options={},
         )  # fmt: skip
         solve = self.solver.newton.solve

@@ -88,15 +88,68 @@ def test_array_takes_the_misfit_away(strain: float, lithium: str) -> None:
     upper, lower = layer(result, spacing, np.inf)[0] / coherent, layer(result, -np.inf, -spacing)[0] / coherent
     at_interface = cm.run(case(strain, **given))
     parts = [layer(at_interface, spacing, np.inf)[0], layer(at_interface, -np.inf, -spacing)[0]]
-    print(lithium, strain, coherent / 1e6, upper, lower, "offset 0", parts[0] / coherent, parts[1] / coherent)
     record(
         f"interface_array_{lithium}_{'film_stretched' if strain > 0 else 'film_squeezed'}", coherent_Pa=coherent,
-        film=upper, substrate=lower, film_without_offset=parts[0] / coherent, substrate_without_offset=parts[1] / coherent,
+        film=upper, substrate=lower,
+        film_without_offset=parts[0] / coherent, substrate_without_offset=parts[1] / coherent,
     )  # fmt: skip
     if lithium == "still":
         assert coherent == pytest.approx(FILM[0] * abs(strain) / (1 - FILM[1]), rel=1e-6)
     assert max(upper) < 0.02 and max(lower) < 0.02
     assert max(parts[0]) / coherent < 0.02
+
+
+def sharp(y: np.ndarray, strain: float) -> tuple[np.ndarray, np.ndarray]:
+    """Amplitudes of cos(2 pi x/d) in sigma_xx and sigma_yy, Pa, at y spacings above the interface of two half-spaces.
+
+    Lines without width at x = n d fully relax ``strain`` of the upper one. Airy's function is
+    (A + B k y) e^(k y) cos(k x)/k^2 below and (C + D k y) e^(-k y) cos(k x)/k^2 above; tractions: C = A, D = 2 A + B;
+    u_y is continuous, and the first harmonic of the slip, -2 b/d, is the jump of the strain along x.
+    """
+    shear_1, shear_2 = (e / (2 * (1 + nu)) for e, nu in (SUBSTRATE, FILM))
+    n1, n2 = SUBSTRATE[1], FILM[1]
+    of_slip = [(1 - 4 * (1 - n2)) / (2 * shear_2) - 1 / (2 * shear_1), -(1 - n2) / shear_2 - (1 - n1) / shear_1]
+    of_gap = [
+        (1 + 2 * (1 - 2 * n2)) / (2 * shear_2) + 1 / (2 * shear_1),
+        (1 - 2 * n2) / (2 * shear_2) - (1 - 2 * n1) / (2 * shear_1),
+    ]
+    a, b = np.linalg.solve([of_slip, of_gap], [-2 * strain, 0.0])
+    d, ky = 2 * a + b, 2 * np.pi * y
+    fall = np.exp(-np.abs(ky))
+    xx = np.where(y < 0, a + 2 * b + b * ky, a - 2 * d + d * ky) * fall
+    return xx, -np.where(y < 0, a + b * ky, a + d * ky) * fall
+
+
+def test_sharp_lines() -> None:
+    """The field that is left, 0.6 to 1.2 spacings away, against lines without width.
+
+    Above, the film only knows the Burgers vector. Below, the half of a spread core that lies in the stiff phase has
+    a field of its own, 19 times as strong, which goes away with the core width only.
+    """
+    spacing, strain, cores = LATTICE / 0.0138, 0.0138, [1.0, 0.25, 0.1]
+    found: dict[str, list[list[float]]] = {"film": [], "substrate": []}
+    for core in cores:
+        mesh = {"size": "1 nm", "core_size": core / 4 * NM}
+        result = cm.run(case(strain, array={"core": core * NM}, mesh=mesh))
+        p = physics_of(result)
+        corners = p.body.cell_vertices()[: p.body.mesh.topology.index_map(2).size_local]
+        area = np.abs(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])[:, 2])
+        x, y, _ = (corners.mean(axis=1) / NM / spacing).T
+        stress = result.function("stress").x.array.reshape(-1, 3, 3)[: len(corners)]
+        for name, far in (("film", (y > 0.6) & (y < 1.2)), ("substrate", (y < -0.6) & (y > -1.2))):
+            sizes = []
+            for i, amplitude in enumerate(sharp(y, strain)):
+                wave = (amplitude * np.cos(2 * np.pi * x))[far]
+                sums = area[far] @ (wave * stress[far, i, i]), area[far] @ wave**2
+                up, down = (MPI.COMM_WORLD.allreduce(v) for v in sums)
+                sizes.append(float(up / down))
+            found[name].append(sizes)
+    coherent = FILM[0] * strain / (1 - FILM[1])
+    at_one = {k: np.array(sharp(np.array(s), strain)) / coherent for k, s in (("film", 1.0), ("substrate", -1.0))}
+    record("interface_array_sharp", core_nm=cores, spacing_nm=spacing, found_over_sharp=found, at_one_spacing=at_one)
+    assert np.array(found["film"][1:]) == pytest.approx(1.0, abs=0.03)
+    excess = np.array(found["substrate"]) - 1
+    assert np.all(excess[-1] < 0.25) and np.all(excess[1] < 0.4 * excess[0]) and np.all(excess[2] < 0.6 * excess[1])
 
 
 @pytest.mark.parametrize("strain", [-0.0138, 0.0138])
@@ -106,7 +159,6 @@ def test_half_an_array_leaves_half(strain: float) -> None:
     spacing = 2 * LATTICE / abs(strain)
     most, mean = layer(result, spacing, np.inf)
     substrate = layer(result, -np.inf, -spacing)[0] / abs(coherent)
-    print(mean / coherent, most / coherent, substrate)
     record(f"interface_half_array_{strain:+.4f}", film=mean / coherent, most=most / abs(coherent), substrate=substrate)
     assert mean / coherent == pytest.approx([0.5, 0.0, 0.5], abs=0.01)
     assert most / abs(coherent) == pytest.approx([0.5, 0.0, 0.5], abs=0.01)
@@ -121,7 +173,6 @@ def test_film_below(strain: float, relaxation: float) -> None:
     result = cm.run(case(strain, relaxation=relaxation, below=True, array={"offset": "2 nm"}))
     (film, mean), (substrate, _) = layer(result, -np.inf, -spacing), layer(result, spacing, np.inf)
     left = 1 - relaxation
-    print(film / coherent, mean / coherent, substrate / coherent)
     record(
         f"interface_film_below_{strain:+.4f}_{relaxation}", film=mean / coherent, most=film / abs(coherent),
         substrate=substrate / abs(coherent),
@@ -160,10 +211,9 @@ def test_free_body_upside_down(strain: float) -> None:
     error = float(np.abs(flip @ two @ flip - one).max() / np.abs(one).max())
     coherent, relaxed = cm.run(free(strain, array=False)), above
     left = [float(np.abs(layer(r, 6.0, 11.0)[1]).max()) for r in (coherent, relaxed)]
-    print(error, left)
     record(f"interface_upside_down_{strain:+.2f}", error=error, mean_stress_coherent_and_with_array=left)
     assert error < 1e-8
-    assert left[1] < 0.5 * left[0]
+    assert left[1] < 0.02 * left[0]
 
 
 # -- periodic and mirrored ---------------------------------------------------------------------------------
@@ -199,29 +249,37 @@ def test_periodic_is_mirrored(kind: str) -> None:
         errors[name] = float(np.abs(a - b).max() / np.abs(a).max())
     moved = [r.summary["lithium_transferred_mol_per_m2"] for r in (one, two)]
     errors["transferred"] = abs(moved[1] / moved[0] - 1)
-    print(kind, moved, errors)
     record(f"interface_mirror_{kind.replace(',', '').replace(' ', '_')}", transferred_mol_per_m2=moved, **errors)
-    assert max(errors.values()) < (1e-4 if kind == "lines on both planes" else 1e-8)
+    assert max(errors.values()) < 1e-8
 
 
 # -- boxes -------------------------------------------------------------------------------------------------
 
 
-def box(strain: float, cell: float, spacings: float, **more: Any) -> cm.Case:
+def box(strain: float, cell: float, spacings: float, core: str = "1 nm", **more: Any) -> cm.Case:
     """One spacing of 6 nm along x and z."""
     s = 6.0
     domain = {"shape": "box", "size": [s * NM, 2 * spacings * s * NM, s * NM], "periodic": ["x", "z"]}
     domain["layers"] = [{"material": "llzo", "thickness": spacings * s * NM}, {"material": "lithium"}]
     misfit: dict[str, Any] = {"phase": "lithium", "substrate": "llzo", "strain": strain}
-    misfit["array"] = {"relaxation": 1.0, "burgers": abs(strain) * s * NM, "core": "1 nm", "offset": more.pop("offset", 0.0)}
+    misfit["array"] = {
+        "relaxation": 1.0,
+        "burgers": abs(strain) * s * NM,
+        "core": core,
+        "offset": more.pop("offset", 0.0),
+    }
     return case(strain, domain=domain, misfits=[misfit], mesh={"size": cell * NM, "structured": True}, **more)
 
 
 @pytest.mark.parametrize("strain", [-0.02, 0.02])
 def test_both_families_of_a_box(strain: float) -> None:
-    coherent = FILM[0] * abs(strain) / (1 - FILM[1])
-    result = cm.run(box(strain, 0.75, 1.75, offset=1.5 * NM))
-    upper, lower = layer(result, 6.0, np.inf), layer(result, -np.inf, -6.0)
-    print([m / coherent for m in (*upper, *lower)], result.summary["dofs"], result.summary["wall_time_s"])
+    """Beyond one spacing from the lines, which lie two cores above the interface.
+
+    Across the interface the fields of both families add up: one spacing away, lines without width would leave
+    1.3 % of the coherent stress in the film and 2.0 % in the substrate (``sharp``).
+    """
+    coherent, offset = FILM[0] * abs(strain) / (1 - FILM[1]), 1.5
+    result = cm.run(box(strain, 0.5, 1.75, "0.75 nm", offset=offset * NM))
+    upper, lower = layer(result, 6.0 + offset, np.inf), layer(result, -np.inf, -6.0)
     record(f"interface_array_box_{strain:+.2f}", film=upper[0] / coherent, substrate=lower[0] / coherent)
     assert max(upper[0]) < 0.02 * coherent and max(lower[0]) < 0.02 * coherent

@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 from mpi4py import MPI
 
-FILES = ("test_balances", "test_dislocation", "test_equilibrium", "test_jacobian", "test_manufactured", "test_phases")
+FILES = (
+    "test_balances", "test_dislocation", "test_equilibrium", "test_forces", "test_interface", "test_jacobian",
+    "test_manufactured", "test_misfits", "test_phases",
+)  # fmt: skip
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(MPI.COMM_WORLD.size > 1, reason="starts ranks itself")]
 
@@ -24,7 +27,7 @@ def test_on_several_ranks(ranks: int, name: str, tmp_path: Path) -> None:
     # A place of their own: ranks that clean up old folders together get in each other's way.
     environment |= {"OMP_NUM_THREADS": "1", "PYTEST_DEBUG_TEMPROOT": str(tmp_path)}
     # What a single rank measures well enough, or takes long, need not run again.
-    leave = "not 93 and not 0.1-1.5 and not 0.9-1.5 and not order_in_time"
+    leave = "not 93 and not 0.1-1.5 and not 0.9-1.5 and not order_in_time and not sphere and not sharp_lines"
     done = subprocess.run(
         [*launch, "-x", "-q", "--color=no", "-p", "no:cacheprovider", "-k", leave, f"tests/{name}.py"],
         capture_output=True, text=True, check=False, timeout=850, stdin=subprocess.DEVNULL,

@@ -70,7 +70,6 @@ def test_ranks_without_interface_or_phase() -> None:
     across = np.where(y < -24.0, *sides)[:, None] * np.array([1.0, 0.0, 1.0])
     errors = [np.abs(c - wanted).max(), np.abs(found - mu / test_interface.RT).max()]
     errors.append(np.abs(stress - across).max() / np.abs(across).max())
-    print(parts, errors)
     assert max(errors) < 1e-9
     assert abs(result.summary["mass_relative_drift"]) < 1e-12
     if len(parts) == 3:
@@ -85,12 +84,12 @@ from pathlib import Path
 import numpy as np
 from mpi4py import MPI
 import chemomech as cm
-from chemomech.physics.derived import NAMES
 from tests.test_two_phases_parallel import shares, tall
 array = {"relaxation": 1.0, "burgers": 6e-9 * 0.012, "core": "1 nm"}
 misfit = {"phase": "upper", "substrate": "lower", "strain": 0.012, "array": array}
-still = tall(misfits=[misfit])
-moving = tall(misfits=[misfit], mode="transient", time={"end": "50 us"})
+exact = {"tolerance": 1e-13}
+still = tall(misfits=[misfit], solver=exact)
+moving = tall(misfits=[misfit], solver=exact, mode="transient", time={"end": "50 us"})
 points = np.random.default_rng(0).uniform(-1, 1, (300, 2)) * [2.99e-9, 29.9e-9]
 out = {}
 for name, case in (("still", still), ("moving", moving)):
@@ -128,7 +127,6 @@ def test_any_number_of_ranks(tmp_path: Path) -> None:
                 assert one[name].shape == other[name].shape, name
                 scale = 1.0 if name.endswith("drift") else np.abs(one[name]).max() or 1.0
                 worst[name] = float(np.abs(other[name] - one[name]).max() / scale)
-        print(ranks, parts, {k: f"{v:.1e}" for k, v in worst.items()})
         record(f"interface_ranks_{ranks}", difference=max(worst.values()), parts=parts if ranks == 3 else None)
         assert max(worst.values()) <= 1e-9, worst
 
@@ -142,8 +140,10 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("two-phases")
     misfit = {"phase": "upper", "substrate": "lower", "strain": MISFIT}
     misfit["array"] = {"relaxation": 1.0, "burgers": 6 * NM * MISFIT, "core": "1 nm"}
+    # One Newton iteration more or less, by rounding, would show at the usual tolerance: 3e-9 in the stress.
+    steps = {"initial_step": "1 ns", "minimum_step": "1e-15 s", "maximum_step": "1 ms"}
     case = tall(
-        misfits=[misfit], mode="transient", time={"end": "1 ms"},
+        misfits=[misfit], mode="transient", time={"end": "1 ms", **steps}, solver={"tolerance": 1e-13},
         output={"times": ["20 us"], "checkpoint_every": 3, "every": 10, "figures": False},
     )  # fmt: skip
     (place / "case.toml").write_text(case.to_toml())
@@ -153,7 +153,6 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def worst_difference(place: Path, reference: Path) -> float:
     worst = difference(history.read(reference / "history.csv"), history.read(place / "history.csv"))
-    print({k: f"{v:.1e}" for k, v in worst.items()})
     return max(v for k, v in worst.items() if not k.endswith("iterations"))
 
 
@@ -178,9 +177,8 @@ def test_killed_and_taken_up_on_other_ranks(whole: Path, tmp_path: Path, ranks: 
 @pytest.mark.slow
 def test_ended_early_and_extended_on_other_ranks(whole: Path, tmp_path: Path) -> None:
     """time.end = 20 us, where the whole run stops too, then on to its end."""
-    place, first = tmp_path / "run", history.read(whole / "history.csv")["step_size"][1]
-    early = ["--set", "time.end=20 us", "--set", f"time.initial_step={first!r}", "--set", "time.maximum_step=1 ms"]
-    compute(2, whole.parent / "case.toml", "--out", place, "--quiet", *early)
+    place = tmp_path / "run"
+    compute(2, whole.parent / "case.toml", "--out", place, "--quiet", "--set", "time.end=20 us")
     compute(3, place, "--resume", "--quiet", "--set", "time.end=1 ms")
     worst = worst_difference(place, whole)
     record("interface_resume_extended", difference=worst)
@@ -192,12 +190,13 @@ def test_ended_early_and_extended_on_other_ranks(whole: Path, tmp_path: Path) ->
 
 def test_box_with_both_families_on_any_ranks() -> None:
     """Periodic along x and z: lithium moves, none is lost, and every line feels a finite force."""
-    case = box(0.02, 1.5, 1.25, swelling=True, mode="transient", time={"end": "10 us"})
+    case = box(0.02, 1.0, 1.5, swelling=True, mode="transient", time={"end": "10 us"})
     result = cm.run(case)
     drift = float(np.abs(result.history["mass_relative_drift"]).max())
     forces = [line["peach_koehler_N_per_m"] for line in result.summary["dislocations"]]
-    print(MPI.COMM_WORLD.size, drift, forces, result.summary["steps"], result.summary["wall_time_s"])
     record("interface_box", drift=drift, forces=forces, steps=result.summary["steps"])
+    integrals = [line["configurational_force_N_per_m"] for line in result.summary["dislocations"]]
     assert len(forces) == 2 and np.all(np.isfinite(forces))
+    assert all(force is None or np.all(np.isfinite(force)) for force in integrals)
     assert drift < 1e-12
     assert abs(result.summary["lithium_transferred_mol_per_m2"]) > 0.0

@@ -201,6 +201,14 @@ def _stress(stiffness: Array, beta: Array) -> Array:
     return out
 
 
+def _clearance(line: Line, other: Line) -> float:
+    """Least distance between two lines that are not parallel, m; of rows, that of their planes at worst."""
+    normal = np.cross(line.frame[2], other.frame[2])
+    if line.period is not None or other.period is not None:
+        normal = line.frame[1]
+    return float(abs((other.position - line.position) @ normal) / np.linalg.norm(normal))
+
+
 def planes_through(physics: ChemoMechanics, line: Line) -> list[int]:
     """Axes whose plane of symmetry a line lies in."""
     low, high = (end * physics.body.length for end in extent(physics.body))
@@ -253,12 +261,13 @@ def forces(at_work: ConfigurationalForces) -> list[dict[str, Any]]:
 
     ``configurational_force_N_per_m`` is the domain integral around it, ``peach_koehler_N_per_m`` the force from the
     stress of everything else; ``crosses_interface`` says that the domain holds a piece of an interface, whose own
-    force is then part of the component across it. A domain integral needs room: it is None closer than two core
-    widths to the surface.
+    force is then part of the component across it. A domain integral needs room: it is None where the surface, or a line
+    that crosses, is nearer than about two core widths.
     """
     physics = at_work.physics
     lines = [line for line in physics.lines if not line.image]
     places = np.array([line.position for line in physics.lines])
+    directions = np.array([line.frame[2] for line in physics.lines])
     around = Surroundings(physics)
     nodal = at_work.nodal()
     out = []
@@ -270,7 +279,10 @@ def forces(at_work: ConfigurationalForces) -> list[dict[str, Any]]:
             reach = min(reach, 0.95 * interface)
         if line.period is not None:
             reach = min(reach, 0.45 * line.period)
-        near = np.flatnonzero(line.distance(places) < 2.0 * reach)
+        along = np.abs(directions @ line.frame[2]) > 1.0 - 1e-9
+        for k in np.flatnonzero(~along):
+            reach = min(reach, 0.5 * _clearance(line, physics.lines[k]))
+        near = np.flatnonzero(along & (line.distance(places) < 2.0 * reach))
         others = [physics.lines[k] for k in near if physics.lines[k] is not line]
         force = None
         if reach > 2.0 * line.core:

@@ -279,7 +279,8 @@ def _pins(fields: Fields, motions: Array) -> list[DirichletBC]:
     comm, d = body.mesh.comm, body.dimension
     n = space.dofmap.index_map.size_local
     x = body.dof_coordinates(space)[:n, :d]
-    directions = np.array([[1.0, 0.17, 0.05], [0.23, 1.0, 0.11], [0.07, 0.13, 1.0]])[:d, :d]
+    # Of mixed signs, so that in a box they lead to six corners that are not all on one diagonal.
+    directions = np.array([[1.0, 0.17, -0.05], [-0.23, 1.0, 0.11], [0.07, -0.13, 1.0]])[:d, :d]
     candidates = []
     for direction in np.concatenate([directions, -directions]):
         reach = x @ direction
