@@ -470,12 +470,16 @@ def _parser() -> argparse.ArgumentParser:
     mesh.add_argument("--out", metavar="FILE", help="a .msh (gmsh) or .vtu (ParaView) file; a picture lands beside it")
     mesh.add_argument("--overwrite", action="store_true", help="replace FILE")
     maps = mesh.add_argument_group("of an EBSD map (CASE is an .ang, .ctf or HDF5 file)")
-    maps.add_argument("--size", metavar="LENGTH", help="edge length inside grains, such as 0.2um; the step if not given")
+    maps.add_argument(
+        "--size", metavar="LENGTH", help="edge length inside grains, such as 0.2um; the step if not given"
+    )
     maps.add_argument("--boundary-size", metavar="LENGTH", help="edge length at grain boundaries")
     maps.add_argument("--figure", metavar="FILE", help="the picture: map, grains, boundaries, sizes, disorientations")
     maps.add_argument("--angle", type=float, default=10.0, help="degrees between points of two grains (10)")
     maps.add_argument("--minimum", type=int, default=5, help="points of the smallest grain (5)")
-    maps.add_argument("--least", metavar="QUALITY=VALUE", action="append", default=[], help="such as ci=0.1; may repeat")
+    maps.add_argument(
+        "--least", metavar="QUALITY=VALUE", action="append", default=[], help="such as ci=0.1; may repeat"
+    )
     maps.add_argument("--pseudosymmetry", action="store_true", help="undo false 60 degrees <111> solutions (cubic)")
     maps.add_argument("--by", choices=("class", "phase", "grain"), default="class", help="how parts are named (class)")
 

@@ -11,7 +11,8 @@ import numpy as np
 from chemomech.errors import CaseError, OutputExistsError
 from chemomech.frozen import Invalid
 from chemomech.meshing.ebsd import MapMesh, mesh_map
-from chemomech.meshing.grains import By, Progress
+from chemomech.meshing.grains import By
+from chemomech.meshing.grains2d import Progress
 from chemomech.microstructure.ebsd.kam import kam
 from chemomech.microstructure.ebsd.reading import SUFFIXES
 from chemomech.microstructure.plots import overview

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from chemomech.errors import CaseError
-from chemomech.meshing.grains import GrainMesh, Progress, mesh_grains
+from chemomech.meshing.grains import GrainMesh, mesh_grains
+from chemomech.meshing.grains2d import Progress
 from chemomech.meshing.layers import Layers
 from chemomech.microstructure.classes import DEFAULT_RULES, Rule
 from chemomech.microstructure.ebsd.cleanup import Report, clean
@@ -120,7 +121,5 @@ def mesh_map(
     structure = section_to_structure(
         cleaned, labels, grains=grains, iterations=smoothing, size=boundary_size or size, rules=rules
     )
-    mesh = mesh_grains(
-        structure, size, boundary_size=boundary_size, growth=growth, layers=layers, progress=progress
-    )
+    mesh = mesh_grains(structure, size, boundary_size=boundary_size, growth=growth, layers=layers, progress=progress)
     return MapMesh(measured, cleaned, reports, labels, structure, mesh, grains.spread)

@@ -21,6 +21,8 @@ from chemomech.typing import Array, Ints, Longs
 if TYPE_CHECKING:
     from chemomech.microstructure.structure import Microstructure
 
+__all__ = ["SIDES", "UNKNOWN", "By", "GrainMesh", "Layers", "Progress", "grain_facets", "mesh_grains", "oriented"]
+
 SIDES: Final = ("left", "right", "bottom", "top", "back", "front", "free")
 """Outer sides: those of the box around the body, and what lies on none of them."""
 UNKNOWN: Final = "unknown"

@@ -193,6 +193,7 @@ def keep_nodes(gmsh: Any) -> None:
     gmsh.option.setNumber("Mesh.Renumber", 0)  # it would start with points and go on with curves
     gmsh.option.setNumber("Mesh.Algorithm", 6)
     gmsh.option.setNumber("Mesh.Algorithm3D", 1)
+    gmsh.option.setNumber("Mesh.OptimizeThreshold", 0.5)
 
 
 def _single(

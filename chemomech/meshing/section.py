@@ -68,6 +68,8 @@ def _cut(section: PlanarMap, size: float, growth: float) -> tuple[Outline, Plana
     while True:
         cut = outline(section.points, section.chains, size, growth, finer=finer, exact=np.flatnonzero(exact).tolist())
         coarse = replace(section, points=cut.points, chains=cut.lines)
+        if not np.any(bent):
+            return cut, coarse
         wrong = _wrong(section, coarse)
         again = wrong & bent & (finer > _FINEST)
         if np.any(again):

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from chemomech.microstructure.planar import PlanarMap
 
 _MOST_ENTRIES = 40_000_000
+_BESIDE = 1.2345e-4
 
 
 def conflicts(plane: PlanarMap) -> dict[str, Longs]:
@@ -115,7 +116,8 @@ def _disordered(plane: PlanarMap) -> Longs:
 def _misplaced(plane: PlanarMap) -> Longs:
     """Chains of connected pieces that do not lie in the grain they say they do.
 
-    From the leftmost point of a piece a ray to the left first meets the grain around it.
+    From the leftmost point of a piece a ray to the left first meets the grain around it. It starts a trifle beside, at
+    a height where no other point is likely to be: images have many points in a row, and rounding would decide.
     """
     chains = len(plane.chains)
     if not chains:
@@ -129,20 +131,20 @@ def _misplaced(plane: PlanarMap) -> Longs:
     order = np.lexsort((leftmost[:, 0], piece))
     firsts = order[np.r_[True, np.diff(piece[order]) > 0]]
     wrong = []
-    around = _surroundings(plane, leftmost[firsts], piece[firsts], piece)
-    outer = _outer_side(plane, firsts)
+    outer, along = _outer_side(plane, firsts)
+    around = _surroundings(plane, leftmost[firsts] + _BESIDE * along, piece[firsts], piece)
     for number, (chain, known), said in zip(piece[firsts], around, outer, strict=True):
         if known != said:
             wrong += [np.flatnonzero(piece_of_chain == number), np.array([chain] if chain >= 0 else [], dtype=np.int64)]
     return np.unique(np.concatenate(wrong)) if wrong else np.zeros(0, dtype=np.int64)
 
 
-def _outer_side(plane: PlanarMap, firsts: Longs) -> Longs:
-    """The grain just left of the leftmost point of a piece, seen from the segments that meet there."""
+def _outer_side(plane: PlanarMap, firsts: Longs) -> tuple[Longs, Array]:
+    """The grain just left of the leftmost point of a piece, and the uppermost segment that departs there."""
     tails, heads = plane.points[plane.segments.T]
     chain = plane.segment_chains
     point = np.where((tails[firsts, 0] <= heads[firsts, 0]), *plane.segments[firsts].T)
-    found = np.empty(len(firsts), dtype=np.int64)
+    best = np.empty(len(firsts), dtype=np.int64)
     # All segments at these points; the one that departs at the greatest angle in (-pi/2, pi/2] has outside on its left.
     ends = np.concatenate([plane.segments[:, 0], plane.segments[:, 1]])
     other = np.concatenate([heads, tails]) - np.concatenate([tails, heads])
@@ -151,8 +153,8 @@ def _outer_side(plane: PlanarMap, firsts: Longs) -> Longs:
     start, stop = np.searchsorted(ends[order], point), np.searchsorted(ends[order], point, side="right")
     for i, (a, b) in enumerate(zip(start, stop, strict=True)):
         here = order[a:b]
-        found[i] = left[here[np.argmax(np.arctan2(other[here, 1], other[here, 0]))]]
-    return found
+        best[i] = here[np.argmax(np.arctan2(other[here, 1], other[here, 0]))]
+    return left[best], other[best]
 
 
 def _surroundings(plane: PlanarMap, places: Array, own: Longs, piece: Longs) -> list[tuple[int, int]]:
