@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from chemomech.driver import run
     from chemomech.errors import CaseError, ChemomechError, ConvergenceError, OutputError, OutputExistsError
     from chemomech.materials.laws import Cubic, Isotropic, Material
+    from chemomech.meshing.ebsd import mesh_map
+    from chemomech.meshing.grains import mesh_grains
+    from chemomech.microstructure.ebsd.reading import read_map
+    from chemomech.microstructure.structure import Microstructure
+    from chemomech.microstructure.voronoi import polycrystal
     from chemomech.result import Result
     from chemomech.simulation import Simulation
     from chemomech.sweep import Sweep, run_sweep
@@ -38,6 +43,11 @@ _HOME = {
     "Cubic": "chemomech.materials.laws",
     "Isotropic": "chemomech.materials.laws",
     "Material": "chemomech.materials.laws",
+    "Microstructure": "chemomech.microstructure.structure",
+    "mesh_grains": "chemomech.meshing.grains",
+    "mesh_map": "chemomech.meshing.ebsd",
+    "polycrystal": "chemomech.microstructure.voronoi",
+    "read_map": "chemomech.microstructure.ebsd.reading",
     "infinite_medium_displacement": "chemomech.defects.dislocations",
     "infinite_medium_stress": "chemomech.defects.dislocations",
     "lines": "chemomech.defects.dislocations",
@@ -56,6 +66,7 @@ __all__ = [
     "Cubic",
     "Isotropic",
     "Material",
+    "Microstructure",
     "OutputError",
     "OutputExistsError",
     "Result",
@@ -67,6 +78,10 @@ __all__ = [
     "infinite_medium_displacement",
     "infinite_medium_stress",
     "lines",
+    "mesh_grains",
+    "mesh_map",
+    "polycrystal",
+    "read_map",
     "run",
     "run_sweep",
 ]

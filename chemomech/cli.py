@@ -226,6 +226,9 @@ def _mesh(options: argparse.Namespace) -> int:
 
 
 def _mesh_of_map(options: argparse.Namespace) -> int:
+    from rich.console import Console
+    from rich.progress import Progress
+
     from chemomech.case.reading import parse_override
     from chemomech.maps import mesh_of_map
 
@@ -235,13 +238,15 @@ def _mesh_of_map(options: argparse.Namespace) -> int:
         if not isinstance(value, (int, float)):
             raise CaseError("--least", text, "the value is no number", "such as --least ci=0.1")
         least[key] = float(value)
-    print(
-        mesh_of_map(
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("reading", total=None)
+        said = mesh_of_map(
             options.case, options.size, options.out, options.figure, boundary_size=options.boundary_size,
             angle=options.angle, minimum=options.minimum, quality=least, pseudosymmetry=options.pseudosymmetry,
             by=options.by, overwrite=options.overwrite,
-        )
-    )  # fmt: skip
+            progress=lambda done, total, what: bar.update(task, completed=done, total=total, description=what),
+        )  # fmt: skip
+    print(said)
     return 0
 
 

@@ -31,6 +31,7 @@ from chemomech.microstructure.orientations import (
     reduced,
 )
 from chemomech.microstructure.relations import disorientation, rotations, tensile_twin, twin_deviation
+from tests.tools import record
 
 pytest.importorskip("orix")
 
@@ -188,7 +189,9 @@ def test_small_angles_are_exact() -> None:
 
 
 def test_mackenzie_mean_of_cubic_crystals() -> None:
-    assert mackenzie_mean(100_000) == pytest.approx(40.74, abs=0.2)
+    mean = mackenzie_mean(100_000)
+    record("ebsd_mackenzie", mean=mean)
+    assert mean == pytest.approx(40.74, abs=0.2)
 
 
 @pytest.mark.parametrize("group", ["m-3m", "6/mmm"])
@@ -671,6 +674,7 @@ def test_constant_curvature_gives_its_density(grid: str, direction: float) -> No
     assert found.theta == pytest.approx(0.1889, rel=0.02) and abs(found.noise) < 1e-3
     assert np.nanmedian(found.local) == pytest.approx(0.1889, rel=0.02)
     density = kam.gnd_density(found.theta, ebsd.step, 0.2889e-9)
+    record(f"ebsd_curvature_{grid}_{direction:.1f}", ratio=density / 7.608e14)
     assert density == pytest.approx(7.6e14, rel=0.02)
 
 
@@ -689,6 +693,7 @@ def test_noise_is_told_from_curvature(noise: float, fit: Any) -> None:
     q = product(jitter((len(ebsd),), noise * 0.2, 4), ebsd.quaternions)
     noisy = ebsd.with_values(ebsd.phase, q)
     found = kam.curvature(noisy, fit=fit)
+    record(f"ebsd_noise_{noise}_{fit}", ratio=found.theta / 0.2)
     assert found.theta == pytest.approx(0.2, rel=0.1)
     assert kam.gnd_density(found.theta, 15e-9, 0.2889e-9) == pytest.approx(
         kam.gnd_density(0.2, 15e-9, 0.2889e-9), rel=0.1
@@ -752,9 +757,12 @@ def test_grains_agree_with_defdap(tmp_path: Path, angle: float) -> None:
     shutil.copy(SHARED / "twins.ctf", tmp_path / "twins.ctf")
     found, other = large(reading.read_map(SHARED / "twins.ctf"), angle), defdap_grains(tmp_path / "twins.ctf", angle)
     assert abs(found - other) <= 0.02 * other
-    for path in SHARED.glob("*.ANG"):  # whose headers DefDAP takes at their word: it gets them as .ctf
+    both = {"twins": (found, other)}
+    for path in sorted(SHARED.glob("*.ANG")):  # whose headers DefDAP takes at their word: it gets them as .ctf
         ebsd = reading.read_map(path)
-        assert large(ebsd, angle) == defdap_grains(to_ctf(ebsd, tmp_path / f"{path.stem}.ctf", IRON), angle)
+        both[path.stem] = large(ebsd, angle), defdap_grains(to_ctf(ebsd, tmp_path / f"{path.stem}.ctf", IRON), angle)
+    record(f"ebsd_defdap_{angle:.0f}", grains=both)
+    assert all(abs(a - b) <= 0.02 * b for a, b in both.values())
 
 
 @pytest.mark.parametrize("line", [IRON, MAGNESIUM], ids=["cubic", "hexagonal"])
@@ -774,7 +782,9 @@ def test_a_million_points(tmp_path: Path) -> None:
     ebsd = reading.map_of_arrays(q, 0.1 * UM)
     begun = time.perf_counter()
     found = segmentation.segment(ebsd, minimum=10)
-    assert time.perf_counter() - begun < 60.0
+    took = time.perf_counter() - begun
+    record("ebsd_million", seconds=took)
+    assert took < 60.0
     assert abs(int(found.max()) - len(np.unique(labels))) < 0.02 * 3000
     begun = time.perf_counter()
     cleaned, _ = cleanup.clean(ebsd.unindexed(np.random.default_rng(1).random(len(ebsd)) < 0.1))
