@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from chemomech.cli_maps import MAPS, add_map_options, mesh_of_a_map
 from chemomech.errors import CaseError, ChemomechError, OutputError, OutputExistsError
 from chemomech.versions import __version__
 
@@ -197,7 +198,7 @@ def _materials(options: argparse.Namespace) -> int:
 
 def _mesh(options: argparse.Namespace) -> int:
     if Path(options.case).suffix.lower() in MAPS:
-        return _mesh_of_map(options)
+        return mesh_of_a_map(options)
     for name in ("size", "boundary_size", "figure"):
         if getattr(options, name) is not None:
             flag = "--" + name.replace("_", "-")
@@ -222,31 +223,6 @@ def _mesh(options: argparse.Namespace) -> int:
     draw_mesh(mesh, picture, case.title)
     print(mesh_table(mesh))
     print(f"{'written':<12}{path}, {picture}")
-    return 0
-
-
-def _mesh_of_map(options: argparse.Namespace) -> int:
-    from rich.console import Console
-    from rich.progress import Progress
-
-    from chemomech.case.reading import parse_override
-    from chemomech.maps import mesh_of_map
-
-    least = {}
-    for text in options.least:
-        key, value = parse_override(text)
-        if not isinstance(value, (int, float)):
-            raise CaseError("--least", text, "the value is no number", "such as --least ci=0.1")
-        least[key] = float(value)
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("reading", total=None)
-        said = mesh_of_map(
-            options.case, options.size, options.out, options.figure, boundary_size=options.boundary_size,
-            angle=options.angle, minimum=options.minimum, quality=least, pseudosymmetry=options.pseudosymmetry,
-            by=options.by, overwrite=options.overwrite,
-            progress=lambda done, total, what: bar.update(task, completed=done, total=total, description=what),
-        )  # fmt: skip
-    print(said)
     return 0
 
 
@@ -424,9 +400,6 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-MAPS = (".ang", ".ctf", ".h5", ".hdf5", ".oh5", ".h5oina", ".h5ebsd")
-
-
 class _Usage(ChemomechError):
     """The command line itself makes no sense."""
 
@@ -474,19 +447,7 @@ def _parser() -> argparse.ArgumentParser:
     takes_case(mesh)
     mesh.add_argument("--out", metavar="FILE", help="a .msh (gmsh) or .vtu (ParaView) file; a picture lands beside it")
     mesh.add_argument("--overwrite", action="store_true", help="replace FILE")
-    maps = mesh.add_argument_group("of an EBSD map (CASE is an .ang, .ctf or HDF5 file)")
-    maps.add_argument(
-        "--size", metavar="LENGTH", help="edge length inside grains, such as 0.2um; the step if not given"
-    )
-    maps.add_argument("--boundary-size", metavar="LENGTH", help="edge length at grain boundaries")
-    maps.add_argument("--figure", metavar="FILE", help="the picture: map, grains, boundaries, sizes, disorientations")
-    maps.add_argument("--angle", type=float, default=10.0, help="degrees between points of two grains (10)")
-    maps.add_argument("--minimum", type=int, default=5, help="points of the smallest grain (5)")
-    maps.add_argument(
-        "--least", metavar="QUALITY=VALUE", action="append", default=[], help="such as ci=0.1; may repeat"
-    )
-    maps.add_argument("--pseudosymmetry", action="store_true", help="undo false 60 degrees <111> solutions (cubic)")
-    maps.add_argument("--by", choices=("class", "phase", "grain"), default="class", help="how parts are named (class)")
+    add_map_options(mesh)
 
     plot = add("plot", _plot, "draw the pictures of a run again, or several runs in one figure", _PLOT)
     plot.add_argument("dir", metavar="DIR", nargs="+", help="folder of a run, finished or not; several to compare")

@@ -14,18 +14,12 @@ from chemomech.meshing.ebsd import MapMesh, mesh_map
 from chemomech.meshing.grains import By
 from chemomech.meshing.grains2d import Progress
 from chemomech.microstructure.ebsd.kam import kam
-from chemomech.microstructure.ebsd.reading import SUFFIXES
 from chemomech.microstructure.plots import overview
 from chemomech.microstructure.statistics import class_fractions, fit_log_normal
 from chemomech.output.folder import write_atomic
 from chemomech.units import pretty, to_si
 
 _MESHES = (".msh", ".vtu")
-
-
-def is_map(source: str) -> bool:
-    """Whether a name is that of a measured map rather than of a case."""
-    return Path(source).suffix.lower() in SUFFIXES
 
 
 def mesh_of_map(

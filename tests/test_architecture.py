@@ -33,6 +33,7 @@ result
 simulation
 driver
 sweep report maps
+cli_maps
 cli
 __main__
 """
