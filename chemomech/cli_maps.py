@@ -22,6 +22,9 @@ def add_map_options(mesh: argparse.ArgumentParser) -> None:
     maps.add_argument(
         "--least", metavar="QUALITY=VALUE", action="append", default=[], help="such as ci=0.1; may repeat"
     )
+    maps.add_argument(
+        "--largest-hole", type=int, metavar="POINTS", help="holes of more points stay open (all are filled)"
+    )
     maps.add_argument("--pseudosymmetry", action="store_true", help="undo false 60 degrees <111> solutions (cubic)")
     maps.add_argument("--by", choices=("class", "phase", "grain"), default="class", help="how parts are named (class)")
 
@@ -44,7 +47,8 @@ def mesh_of_a_map(options: argparse.Namespace) -> int:
         task = bar.add_task("reading", total=None)
         said = mesh_of_map(
             options.case, options.size, options.out, options.figure, boundary_size=options.boundary_size,
-            angle=options.angle, minimum=options.minimum, quality=least, pseudosymmetry=options.pseudosymmetry,
+            angle=options.angle, minimum=options.minimum, quality=least,
+            largest_hole=options.largest_hole, pseudosymmetry=options.pseudosymmetry,
             by=options.by, overwrite=options.overwrite,
             progress=lambda done, total, what: bar.update(task, completed=done, total=total, description=what),
         )  # fmt: skip

@@ -32,6 +32,7 @@ def mesh_of_map(
     angle: float = 10.0,
     minimum: int = 5,
     quality: dict[str, float] | None = None,
+    largest_hole: int | None = None,
     pseudosymmetry: bool = False,
     by: By = "class",
     overwrite: bool = False,
@@ -48,6 +49,7 @@ def mesh_of_map(
         angle: Degrees between points of two grains.
         minimum: Points of the smallest grain.
         quality: Least value by name of a quality.
+        largest_hole: Holes of more points stay open.
         pseudosymmetry: Undo false 60 degrees <111> solutions.
         by: How cells and boundaries are tagged.
         overwrite: Replace files.
@@ -71,7 +73,7 @@ def mesh_of_map(
     fine = None if boundary_size is None else _length("--boundary-size", boundary_size)
     made = mesh_map(
         source, length, boundary_size=fine, angle=angle, minimum=minimum, quality=quality,
-        pseudosymmetry=pseudosymmetry, progress=progress,
+        largest_hole=largest_hole, pseudosymmetry=pseudosymmetry, progress=progress,
     )  # fmt: skip
     made.mesh.save(path, by)
     write_atomic(table, _grains(made).encode())

@@ -14,7 +14,7 @@ PACKAGE = Path(chemomech.__file__).resolve().parent
 
 # From the ground up; names on one line are one floor, whose rooms may know each other.
 FLOORS = """
-errors typing
+errors typing drawing
 frozen
 units expressions
 parallel versions

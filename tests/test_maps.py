@@ -139,3 +139,17 @@ def test_hostile_files_end_with_2_or_a_warning(damage: str, tmp_path: Path, caps
         assert code == 2 and not (tmp_path / "mesh.msh").exists()
     else:
         assert code == 2 or (code == 0 and ("warning" in said.out or "filled" in said.out))
+
+
+def test_a_large_hole_is_said_or_kept(tmp_path: Path) -> None:
+    source = synthetic(tmp_path / "map.ang")
+    lines = source.read_text().splitlines()
+    for i, line in enumerate(lines[11:]):
+        if 5 <= i // 30 < 15 and 10 <= i % 30 < 20:
+            lines[11 + i] = line.replace(" 0.900 ", " -1 ")
+    source.write_text("\n".join(lines))
+    filled = mesh_map(source, 1e-6)
+    assert filled.largest_filled == 100 and any("hole of 100 points" in text for text in filled.warnings)
+    kept = mesh_map(source, 1e-6, largest_hole=50)
+    assert kept.largest_filled == 0 and not any("hole" in text for text in kept.warnings)
+    assert kept.mesh.grain_measures().sum() == pytest.approx(500 * kept.cleaned.cell_area, rel=1e-12)

@@ -16,7 +16,7 @@ import pytest
 from dolfinx import fem, mesh
 from mpi4py import MPI
 
-from chemomech import cli, parallel
+from chemomech import cli, drawing, parallel
 from chemomech.case import Case, Dislocation
 from chemomech.errors import CaseError, ChemomechError, OutputError, OutputExistsError
 from chemomech.output import figures, folder, history, panels, plane, profile, redraw, strength
@@ -918,7 +918,7 @@ def test_the_close_up(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     figures.draw_history({"time": [0.0], "step_size": [0.0]}, place / "none.png")
     figures.draw_history({"time": [0.0, 1.0], "step_size": [0.0, 1.0]}, place / "bare.png")
     assert not (place / "none.png").exists() and (place / "bare.png").exists()
-    assert [panels.round_length(v * NM)[1] for v in (1, 4.9, 25, 0.3, 999, 1000, 3e6)] == [
+    assert [drawing.round_length(v * NM)[1] for v in (1, 4.9, 25, 0.3, 999, 1000, 3e6)] == [
         *("1 nm", "2 nm", "20 nm", "0.2 nm", "500 nm", "1 µm", "2 mm")
     ]
     monkeypatch.setattr(folder.os, "fsync", lambda _: fail(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))))

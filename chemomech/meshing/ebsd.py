@@ -16,7 +16,7 @@ from chemomech.microstructure.classes import DEFAULT_RULES, Rule
 from chemomech.microstructure.ebsd.cleanup import Report, clean
 from chemomech.microstructure.ebsd.map import EbsdMap
 from chemomech.microstructure.ebsd.reading import read_map
-from chemomech.microstructure.ebsd.segmentation import grains_of, segment
+from chemomech.microstructure.ebsd.segmentation import grains_of, joined, segment
 from chemomech.microstructure.ebsd.structure import section_to_structure
 from chemomech.microstructure.structure import Microstructure
 from chemomech.typing import Array, Longs
@@ -60,10 +60,24 @@ class MapMesh:
                 f"{len(loose)} grains have no clear orientation (their points differ by {self.spread[loose].max():.0f} "
                 "degrees from the mean): probably noise; raise the least quality or the least grain size"
             )
+        if self.largest_filled > _LARGE * len(self.measured):
+            said.append(
+                f"a hole of {self.largest_filled} points without orientation was filled by the grains around it, "
+                "which is more than a guess can carry; largest_hole keeps such holes open"
+            )
         return tuple(said)
+
+    @property
+    def largest_filled(self) -> int:
+        """Points of the largest hole in the measured map that the clean-up filled."""
+        filled = ~self.measured.indexed & self.cleaned.indexed
+        pairs = self.measured.pairs
+        parts = joined(len(filled), pairs[filled[pairs].all(axis=1)])[filled]
+        return int(np.bincount(parts).max(initial=0))
 
 
 _LOOSE = 10.0  # degrees
+_LARGE = 0.02  # of the map
 
 
 def mesh_map(

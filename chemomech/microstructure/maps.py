@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from chemomech.drawing import INK, add_scale, metric
 from chemomech.microstructure.relations import point_group, rotated
 from chemomech.typing import Array, Flags, Ints, Longs
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from chemomech.microstructure.ebsd.reading import EbsdMap
     from chemomech.microstructure.structure import Microstructure
 
-INK: Final = "#222222"
 UNKNOWN: Final = (0.85, 0.85, 0.85)
 COLOURS: Final = {"HAGB": INK, "LAGB": "#2166ac", "twin": "#d6302b", "phase": "#1b7837", "other": "#a6a6a6"}
 FURTHER: Final = ("#e08214", "#8073ac", "#01a2a2", "#c51b7d", "#7f5f2a")
@@ -212,46 +212,12 @@ def frame(ax: Axes, box: tuple[float, float, float, float], *, down: bool = Fals
         box: Its smallest and largest x, then y, m.
         down: y points down the picture, as in measured maps.
     """
-    from matplotlib.font_manager import FontProperties
-    from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
-
     ax.set_xlim(box[0], box[1])
     ax.set_ylim(*((box[3], box[2]) if down else (box[2], box[3])))
     ax.set_aspect("equal")
     ax.set_xticks([])
     ax.set_yticks([])
-    width = box[1] - box[0]
-    length, text = round_length(width / 4)
-    bar = AnchoredSizeBar(
-        ax.transData,
-        length,
-        text,
-        "upper left",
-        pad=0.0,
-        borderpad=0.0,
-        sep=4,
-        frameon=False,
-        color=INK,
-        size_vertical=0.01 * width,
-        fontproperties=FontProperties(size=9.5),
-        bbox_to_anchor=(0.0, -0.0175 * width / (box[3] - box[2])),
-        bbox_transform=ax.transAxes,
-    )
-    ax.add_artist(bar)
-
-
-def round_length(metres: float) -> tuple[float, str]:
-    """The largest of 1, 2, 5, 10, ... (in any unit) that is no longer than ``metres``, in m and in words."""
-    power = 10.0 ** math.floor(math.log10(metres) + 1e-9)
-    length = next(n for n in (5, 2, 1) if n * power <= metres * (1 + 1e-9)) * power
-    return length, metric(length)
-
-
-def metric(metres: float, digits: int = 3) -> str:
-    """A length with a unit that suits it."""
-    units = ((1.0, "m"), (1e-3, "mm"), (1e-6, "µm"), (1e-9, "nm"))
-    size, unit = next(((s, u) for s, u in units if abs(metres) >= s * (1 - 1e-9)), units[-1])
-    return f"{metres / size:.{digits}g} {unit}"
+    add_scale(ax, box[1] - box[0], box[3] - box[2])
 
 
 def paint_key(ax: Axes, group: str, heading: str) -> None:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from chemomech.drawing import DPI, FONT, INK, metric
 from chemomech.errors import OutputError
 from chemomech.microstructure import maps, statistics
-from chemomech.microstructure.maps import INK, Direction
+from chemomech.microstructure.maps import Direction
 from chemomech.typing import Array
 
 if TYPE_CHECKING:
@@ -23,18 +24,6 @@ if TYPE_CHECKING:
     from chemomech.microstructure.ebsd.reading import EbsdMap
     from chemomech.microstructure.structure import Microstructure
 
-FONT: Final = {
-    "font.family": "DejaVu Sans",
-    "font.size": 10.5,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": "#888888",
-    "axes.linewidth": 0.8,
-    "text.color": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "legend.frameon": False,
-}
-DPI: Final = 150
 _WIDTH: Final = 4.4  # of a panel, inches
 _BARS: Final = "#9db7d5"
 
@@ -98,7 +87,7 @@ def sizes_panel(ax: Axes, structure: Microstructure, *, whole: bool = False) -> 
         label = words
         if fit is not None and fit.sigma > 1e-6:
             ax.plot(fine / scale, fit.density(fine) * scale, color=colour, lw=1.8)
-            label += f": median {maps.metric(fit.median)}, σ = {fit.sigma:.2f}"
+            label += f": median {metric(fit.median)}, σ = {fit.sigma:.2f}"
         ax.plot([], [], color=colour, lw=1.8, label=label)
     ax.set_xlim(0.0, fine[-1] / scale)
     ax.set_xlabel(f"equivalent diameter ({unit})")

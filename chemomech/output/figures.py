@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from chemomech import drawing
 from chemomech.case import Dislocation
 from chemomech.output import panels
 from chemomech.output.history import History
@@ -108,8 +109,8 @@ def draw_fields(plane: Plane, path: Path, *, title: str = "", when: str = "", wi
     close = panels.close_up(plane, whole, window)
     views = [whole] if close is None else [whole, close]
     heights = [_PANEL * min(max((v[3] - v[2]) / (v[1] - v[0]), 0.2), 1.6) for v in views]
-    with mpl.rc_context(panels.FONT):
-        figure = Figure(figsize=(9.4, sum(heights) + 0.75 * len(views) + 0.7), dpi=panels.DPI, layout="constrained")
+    with mpl.rc_context(drawing.FONT):
+        figure = Figure(figsize=(9.4, sum(heights) + 0.75 * len(views) + 0.7), dpi=drawing.DPI, layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.subplots(len(views), 2, squeeze=False, gridspec_kw={"height_ratios": heights})
         for row, view in enumerate(views):
@@ -158,8 +159,8 @@ def draw_history(rows: Mapping[str, Sequence[float]], path: Path, *, title: str 
     shown = time > 0 if logarithmic else np.full(len(time), True)
     factor, unit = _time_unit(time[-1])
     energy = next((name for name in rows if name.startswith("free_energy")), None)
-    with mpl.rc_context(panels.FONT):
-        figure = Figure(figsize=(7.6, 6.6 if energy else 4.9), dpi=panels.DPI, layout="constrained")
+    with mpl.rc_context(drawing.FONT):
+        figure = Figure(figsize=(7.6, 6.6 if energy else 4.9), dpi=drawing.DPI, layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.subplots(3 if energy else 2, 1, sharex=True, squeeze=False)[:, 0]
         at = time[shown] / factor
@@ -220,8 +221,8 @@ def draw_profile(profile: Profile, path: Path, *, title: str = "", when: str = "
     scale, prefix = (1e-9, "nm") if np.ptp(profile.y) < 1e-5 else (1e-6, "µm")
     at = (profile.y - zero) / scale
     size, unit = panels.stress_unit(float(np.abs(profile.stress).max()))
-    with mpl.rc_context(panels.FONT):
-        figure = Figure(figsize=(7.6, 5.8), dpi=panels.DPI, layout="constrained")
+    with mpl.rc_context(drawing.FONT):
+        figure = Figure(figsize=(7.6, 5.8), dpi=drawing.DPI, layout="constrained")
         FigureCanvasAgg(figure)
         upper, lower = figure.subplots(2, 1, sharex=True)
         upper.fill_between(
@@ -292,8 +293,8 @@ def draw_comparison(planes: Sequence[Plane], path: Path, *, titles: Sequence[str
     feet = [0.05 if alike and k < len(views) - 1 else foot for k in range(len(views))]
     note = 0.3
     tall = sum(heads) + sum(feet) + width * sum(aspects) + note
-    with mpl.rc_context(panels.FONT):
-        figure = Figure(figsize=(page, tall), dpi=2 * panels.DPI)
+    with mpl.rc_context(drawing.FONT):
+        figure = Figure(figsize=(page, tall), dpi=2 * drawing.DPI)
         FigureCanvasAgg(figure)
         top = tall
         for row, (plane, view) in enumerate(zip(planes, views, strict=True)):

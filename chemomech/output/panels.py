@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from chemomech.drawing import INK, add_scale
 from chemomech.output.folder import write_atomic
 from chemomech.output.plane import Plane
 from chemomech.typing import Array, Longs
@@ -19,19 +20,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-INK = "#222222"
-FONT = {
-    "font.family": "DejaVu Sans",
-    "font.size": 10.5,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": "#888888",
-    "axes.linewidth": 0.8,
-    "text.color": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "legend.frameon": False,
-}
-DPI = 150
 PART = 0.99  # of the area of a panel, whose values the colours tell apart
 CLIPPED = "colours: 99 % of the area of each panel lies between their ends; arrows: there are values beyond"
 
@@ -141,31 +129,7 @@ def dress(ax: Axes, plane: Plane, view: Box, *, scale: bool = True) -> None:
         ax.set_xlabel(f"{plane.axes[0]} →", fontsize=9)
         ax.set_ylabel(f"{plane.axes[1]} →", fontsize=9)
     if scale:
-        _add_scale(ax, view)
-
-
-def _add_scale(ax: Axes, view: Box) -> None:
-    from matplotlib.font_manager import FontProperties
-    from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
-
-    width = view[1] - view[0]
-    length, text = round_length(width / 4)
-    bar = AnchoredSizeBar(
-        ax.transData,
-        length,
-        text,
-        "upper left",
-        pad=0.0,
-        borderpad=0.0,
-        sep=4,
-        frameon=False,
-        color=INK,
-        size_vertical=0.01 * width,
-        fontproperties=FontProperties(size=9.5),
-        bbox_to_anchor=(0.0, -0.0175 * width / (view[3] - view[2])),
-        bbox_transform=ax.transAxes,
-    )
-    ax.add_artist(bar)
+        add_scale(ax, view[1] - view[0], view[3] - view[2])
 
 
 def mark(ax: Axes, plane: Plane, view: Box, *, small: bool = False) -> None:
@@ -244,15 +208,6 @@ def inside(plane: Plane, view: Box) -> Longs:
     low, high = corners.min(axis=1), corners.max(axis=1)
     seen = (low[:, 0] <= view[1]) & (high[:, 0] >= view[0]) & (low[:, 1] <= view[3]) & (high[:, 1] >= view[2])
     return np.unique(plane.triangles[seen] if seen.any() else plane.triangles)
-
-
-def round_length(metres: float) -> tuple[float, str]:
-    """The largest of 1, 2, 5, 10, ... (in any unit) that is no longer than ``metres``, in m and in words."""
-    power = 10.0 ** math.floor(math.log10(metres) + 1e-9)
-    length = next(n for n in (5, 2, 1) if n * power <= metres * (1 + 1e-9)) * power
-    units = ((1.0, "m"), (1e-3, "mm"), (1e-6, "µm"), (1e-9, "nm"))
-    size, unit = next(((s, u) for s, u in units if length >= s * (1 - 1e-9)), (1e-9, "nm"))
-    return length, f"{length / size:.3g} {unit}"
 
 
 def wrapped(text: str, width: int) -> str:

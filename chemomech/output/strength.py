@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from chemomech import drawing
 from chemomech.case import Dislocation
 from chemomech.output import panels
 from chemomech.output.panels import Box
@@ -110,8 +111,8 @@ def draw_strength(
     letters = int(12 * width)
     note = "\n".join(panels.wrapped(part, letters) for part in notes)
     tall = sum(heights) + 0.75 * len(views) + 0.7 + 0.17 * note.count("\n")
-    with mpl.rc_context(panels.FONT):
-        figure = Figure(figsize=(width, tall), dpi=panels.DPI, layout="constrained")
+    with mpl.rc_context(drawing.FONT):
+        figure = Figure(figsize=(width, tall), dpi=drawing.DPI, layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.subplots(len(views), columns, squeeze=False, gridspec_kw={"height_ratios": heights})
         for row, view in enumerate(views):
@@ -142,7 +143,7 @@ def _ratio(ax: Axes, plane: Plane, view: Box) -> None:
     panels.add_bar(ax, colours, "tension / strength", extend)
     if seen.min() < 1.0 < seen.max():
         mesh = Triangulation(plane.points[:, 0], plane.points[:, 1], plane.triangles)
-        ax.tricontour(mesh, values, levels=[1.0], colors=[panels.INK], linewidths=0.9)
+        ax.tricontour(mesh, values, levels=[1.0], colors=[drawing.INK], linewidths=0.9)
 
 
 def _flow(ax: Axes, plane: Plane, view: Box) -> None:
