@@ -433,7 +433,8 @@ def films(records: Records) -> Item:
     inclusion, cylinders = "tests/test_interface.py", [f"interface_cylinder_{k}" for k in (1, 1000)]
     return Item(
         "Layers and inclusions",
-        "Interface of two elastic phases against closed forms ([theory, 3.10](theory.md)): Timoshenko's and Stoney's "
+        "Interface of two elastic phases against closed forms ([theory, "
+        "3.10](theory.md#310-misfit-between-phases)): Timoshenko's and Stoney's "
         "curvature, coherent film stress, Eshelby's cylinder: within 1 %, orders as those of the core.",
         [
             Row("coherent film stress, periodic and mirrored, 2D and 3D: relative error", at_most(1e-8),
@@ -574,7 +575,7 @@ def forces(records: Records) -> Item:
         "Forces on dislocations",
         "Peach-Koehler between two parallel edges at 5 nm and 2 nm, on one spread line and on two; image force near a "
         "free surface and near lithium (factor -0.889), each within 3 %; independence of the domain to 1 % with the "
-        "chemical term at equilibrium ([theory, 2.5](theory.md#25-eshelby-stress)).",
+        "chemical term at equilibrium ([theory, 2.5](theory.md#25-eshelby-stress-and-forces-on-dislocations)).",
         rows,
     )
 
