@@ -246,7 +246,7 @@ BAD: list[tuple[str, str, str, str | None, tuple[str, ...]]] = [
     ('mode = "transient"', 'mode = "steady"', "mode", "'steady'", ("'transient' or 'equilibrium'",)),
     # names
     ("[initial]", "[intial]", "intial", None, ("unknown key (did you mean 'initial'?)", "domain, mesh, materials")),
-    ('core = "1 nm"', 'core = "1 nm"\ncoer = "2 nm"', "dislocations.0.coer", "'2 nm'", ("did you mean 'core'?", "position, burgers, core, line, normal, cut, eigenstrain or phase")),
+    ('core = "1 nm"', 'core = "1 nm"\ncoer = "2 nm"', "dislocations.0.coer", "'2 nm'", ("did you mean 'core'?", "position, burgers, core, line, normal, cut, eigenstrain, phase or at_rest")),
     ('mode = "transient"', 'mode = "transient"\nqzx = 1', "qzx", "1", ("unknown key", "title, question")),
 ]  # fmt: skip
 
@@ -568,6 +568,7 @@ def full_case() -> Case:
                 "cut": "forward",
                 "eigenstrain": "slip",
                 "phase": "a",
+                "at_rest": "above",
             }
         ],
         ensembles=[

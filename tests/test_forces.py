@@ -161,6 +161,17 @@ def test_domain_does_not_matter(interaction: float) -> None:
     record(f"forces_domain_{interaction:.0f}", spread=float(spread), radii=radii, force=found, screened=float(screened))
 
 
+def test_while_lithium_flows() -> None:
+    """Long before rest the domain integral gives the force from the stress of the other line all the same."""
+    lines = [line(-6.0), line(6.0, 2.0)]
+    mesh = {"core_size": "0.2 nm", "growth": 0.1, "size": "3 nm"}
+    result = cm.run(case(lines, LLZO, mesh=mesh, mode="transient", time={"end": "2 us"}))
+    assert np.ptp(result.function("chemical_potential").x.array) > 500.0  # J/mol, not at rest
+    for found in result.summary["dislocations"]:
+        of_stress, integral = (np.array(found[k]) for k in ("peach_koehler_N_per_m", "configurational_force_N_per_m"))
+        assert np.linalg.norm(of_stress - integral) < 0.02 * np.linalg.norm(of_stress)
+
+
 @pytest.mark.parametrize("sides", ["periodic", "mirror"])
 @pytest.mark.parametrize("angle", [0.0, 90.0])
 def test_row_below_a_surface(sides: str, angle: float) -> None:

@@ -149,6 +149,13 @@ def difference(a: dict[str, list[float]], b: dict[str, list[float]]) -> dict[str
     return found
 
 
+def same_forces(found: list[dict[str, object]], wanted: list[dict[str, object]]) -> None:
+    """Forces on dislocations, whose parts of some N/m may cancel to almost nothing."""
+    for one, other in zip(found, wanted, strict=True):
+        for key, value in other.items():
+            assert one[key] == pytest.approx(value, rel=1e-8, abs=1e-8), key
+
+
 def close(place: Path, reference: Path, tolerance: float = 1e-8) -> float:
     one, two = history.read(reference / "history.csv"), history.read(place / "history.csv")
     worst = difference(one, two)
@@ -161,8 +168,12 @@ def close(place: Path, reference: Path, tolerance: float = 1e-8) -> float:
     s, t = (json.loads((p / "summary.json").read_text()) for p in (reference, place))
     free = {"ranks", "wall_time_s", "versions", *SOLVER_WORK}
     for name in s.keys() - free:
-        if isinstance(s[name], float) and name not in ROUNDING:
-            assert t[name] == pytest.approx(s[name], rel=tolerance, abs=1e-13), name
+        if name == "dislocations":
+            same_forces(t[name], s[name])
+        elif isinstance(s[name], float) and name not in ROUNDING:
+            # A difference of energies over their drop, a fifteenth of them here, rounds more coarsely.
+            rounding = 1e-12 if name == "max_free_energy_increase_relative" else 1e-13
+            assert t[name] == pytest.approx(s[name], rel=tolerance, abs=rounding), name
         elif name not in ROUNDING:
             assert t[name] == s[name], name
     return max(v for k, v in worst.items() if k not in SOLVER_WORK)
@@ -276,7 +287,7 @@ from pathlib import Path
 import numpy as np
 from mpi4py import MPI
 import chemomech as cm
-from chemomech.physics.derived import NAMES
+
 changes = json.loads(sys.argv[3])
 for name in changes:
     case = cm.Case.load(name, changes[name])
@@ -285,7 +296,7 @@ for name in changes:
     half = np.array(case.domain.size) / 2
     near = rng.normal(size=(100, 2)) * 2e-9
     points = np.clip(np.concatenate([rng.uniform(-1, 1, (100, 2)) * half, near]), -half, half)
-    fields = {field: result.evaluate(field, points) for field in NAMES}
+    fields = {field: result.evaluate(field, points) for field in result._simulation.derived.names}
     if MPI.COMM_WORLD.rank == 0:
         np.savez(Path(sys.argv[1]) / f"{name}-{sys.argv[2]}.npz", **fields)
         (Path(sys.argv[1]) / f"{name}-{sys.argv[2]}.json").write_text(json.dumps(result.summary))
@@ -316,7 +327,9 @@ def test_ranks_give_the_same_fields(tmp_path: Path, solver: str) -> None:
             again = json.loads((tmp_path / f"{name}-{ranks}.json").read_text())
             assert again["ranks"] == ranks
             for key in summary.keys() - {"ranks", "wall_time_s", *SOLVER_WORK}:
-                if not isinstance(summary[key], float):
+                if key == "dislocations":
+                    same_forces(again[key], summary[key])
+                elif not isinstance(summary[key], float):
                     assert again[key] == summary[key], key
                 else:
                     # what is zero up to rounding is compared with the whole

@@ -1,13 +1,14 @@
 """Forces on dislocations: nodal configurational forces, domain integrals, Peach-Koehler from the resolved stress.
 
 The Eshelby stress is Sigma = (psi - c_m mu c) I - beta^T sigma with beta free of slip (physics.energies). Where the
-phase is uniform and mu is constant, its divergence is the Peach-Koehler force per volume, w (sigma b) x xi, and
+phase is uniform, its divergence is the Peach-Koehler force per volume, w (sigma b) x xi, less c_m c grad mu, and
 nothing else (docs/theory.md, section 2.5). So, for every q that is one around a dislocation and zero further out,
 
-    F = - int Sigma . grad q dV
+    F = - int Sigma . grad q dV + int q c_m c grad mu dV
 
-is the force on that dislocation, spread as it is. The difference to the Peach-Koehler force from the stress of the
-rest, weighted by the same core, is an error of the mesh or what the phase does to the force where it is not uniform.
+is the force on that dislocation, spread as it is; the last term vanishes at rest. The difference to the Peach-Koehler
+force from the stress of the rest, weighted by the same core, is an error of the mesh, or what the phase does to the
+force where it is not uniform.
 """
 
 from __future__ import annotations
@@ -71,6 +72,10 @@ class ConfigurationalForces:
                 self.beta, physics.c[phase], physics.mu, physics.laws[phase], physics.stiffness
             )
             form += -ufl.inner(sigma, energies.gradient(v)) * dx(body.phases[phase])
+            if not (physics.closed_equilibrium or physics.open_equilibrium):
+                # While lithium flows, div Sigma holds -c_m c grad mu as well, which pushes no dislocation.
+                drag = physics.laws[phase].sites * physics.c[phase] * ufl.grad(physics.mu)
+                form += ufl.inner(drag, v) * dx(body.phases[phase])
         self._form = fem.form(form, entity_maps=physics.entity_maps or None)
         self._unit = physics.scales.stress * physics.scales.length ** (body.dimension - 1)
         self._nodal: Function = fem.Function(physics.space_u, name="configurational_force")
@@ -89,7 +94,10 @@ class ConfigurationalForces:
         self._known.x.array[:] = values.ravel()
 
     def nodal(self) -> Function:
-        """Nodal forces - int Sigma . grad N dV, in the space of u: N/m per node in 2D, N in 3D. Collective."""
+        """Nodal forces in the space of u: N/m per node in 2D, N in 3D. Collective.
+
+        - int Sigma . grad N dV + int N c_m c grad mu dV.
+        """
         out = self._nodal
         out.x.array[:] = 0.0
         fem.assemble_vector(out.x.array, self._form)

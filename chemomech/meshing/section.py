@@ -11,7 +11,7 @@ from chemomech.meshing.layers import Layers, add_layers
 from chemomech.meshing.outline import Outline, outline
 from chemomech.microstructure.crossings import conflicts
 from chemomech.microstructure.planar import PlanarMap
-from chemomech.typing import Flags
+from chemomech.typing import Array, Flags
 
 _AREA = 5e-3  # by how much the area of a grain may change when its chains are cut
 _CORNER = np.deg2rad(15.0)  # smaller angles between chains are looked at again
@@ -64,9 +64,11 @@ def _cut(section: PlanarMap, size: float, growth: float) -> tuple[Outline, Plana
     What still is at fault then keeps all its points.
     """
     bent = np.array([len(chain) > 2 for chain in section.chains])
+    pairs = opposite_chains(section)
     finer, exact = np.ones(len(bent)), np.zeros(len(bent), dtype=bool)
     while True:
         cut = outline(section.points, section.chains, size, growth, finer=finer, exact=np.flatnonzero(exact).tolist())
+        cut = _matched(cut, pairs)
         coarse = replace(section, points=cut.points, chains=cut.lines)
         if not np.any(bent):
             return cut, coarse
@@ -83,6 +85,54 @@ def _cut(section: PlanarMap, size: float, growth: float) -> tuple[Outline, Plana
         if not np.any(again):
             return cut, coarse
         exact |= again
+
+
+def opposite_chains(section: PlanarMap) -> list[tuple[int, int, bool]]:
+    """Chains on opposite sides of a rectangle that are copies of each other, and whether they run opposite ways.
+
+    A side counts if all its chains have a copy, as those of a periodic polycrystal have.
+    """
+    low, high = section.bounds
+    near = 1e-9 * float(np.max(high - low))
+    outer = np.flatnonzero((section.left < 0) | (section.right < 0))
+    pairs: list[tuple[int, int, bool]] = []
+    for axis in (0, 1):
+        sides: list[dict[int, Array]] = []
+        for bound in (low, high):
+            flat = np.abs(section.points[:, axis] - bound[axis]) < near
+            on = [k for k in outer.tolist() if np.all(flat[section.chains[k]])]
+            sides.append({k: section.points[section.chains[k], 1 - axis] for k in on})
+        found = []
+        for k, along in sides[0].items():
+            for other, there in sides[1].items():
+                for flip in (False, True):
+                    turned = there[::-1] if flip else there
+                    if len(turned) == len(along) and np.all(np.abs(turned - along) < near):
+                        found.append((k, other, flip))
+        if len(found) == len(sides[0]) == len(sides[1]):
+            pairs += found
+    return pairs
+
+
+def _matched(cut: Outline, pairs: list[tuple[int, int, bool]]) -> Outline:
+    """The same nodes on opposite sides: those of the finer one of two copies."""
+    if not pairs:
+        return cut
+    points, lines = [cut.points], list(cut.lines)
+    total = len(cut.points)
+    for a, b, flip in pairs:
+        source, target = (a, b) if len(lines[a]) >= len(lines[b]) else (b, a)
+        nodes = cut.points[cut.lines[source]]
+        nodes = nodes[::-1] if flip else nodes
+        first, last = lines[target][0], lines[target][-1]
+        made = nodes[1:-1] + (cut.points[first] - nodes[0])
+        lines[target] = np.concatenate([[first], np.arange(total, total + len(made)), [last]])
+        points.append(made)
+        total += len(made)
+    used = np.unique(np.concatenate(lines))
+    number = np.zeros(total, dtype=np.int64)
+    number[used] = np.arange(len(used))
+    return Outline(np.concatenate(points)[used], tuple(number[line] for line in lines))
 
 
 def _wrong(section: PlanarMap, coarse: PlanarMap) -> Flags:
