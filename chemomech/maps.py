@@ -59,8 +59,6 @@ def mesh_of_map(
         CaseError: If the map or an option is wrong.
         OutputExistsError: If a file is there.
     """
-    from chemomech.microstructure.ebsd.reading import read_map
-
     path = Path(out) if out else Path(Path(source).with_suffix(".msh").name)
     if path.suffix not in _MESHES:
         raise CaseError("--out", str(path), "this ending is not known", " or ".join(_MESHES))
@@ -69,7 +67,7 @@ def mesh_of_map(
     for file in (path, picture, table):
         if file.exists() and not overwrite:
             raise OutputExistsError(f"{file} is there already. Give --overwrite to replace it, or another --out.")
-    length = read_map(source).step if size is None else _length("--size", size)
+    length = None if size is None else _length("--size", size)
     fine = None if boundary_size is None else _length("--boundary-size", boundary_size)
     made = mesh_map(
         source, length, boundary_size=fine, angle=angle, minimum=minimum, quality=quality,

@@ -11,8 +11,10 @@ from mpi4py import MPI
 
 import chemomech as cm
 from chemomech.cli import main
+from chemomech.cli_maps import MAPS
 from chemomech.meshing.ebsd import mesh_map
 from chemomech.meshing.generate import generate
+from chemomech.microstructure.ebsd.reading import SUFFIXES
 from tests.tools import record
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -108,6 +110,10 @@ def test_wrong_options(words: list[str], problem: str, tmp_path: Path, capsys: p
     said = capsys.readouterr().err
     assert problem in said and "Traceback" not in said
     assert not (tmp_path / "mesh.msh").exists()
+
+
+def test_the_command_knows_all_kinds_of_maps() -> None:
+    assert MAPS == SUFFIXES
 
 
 def test_options_of_maps_do_not_belong_to_cases(capsys: pytest.CaptureFixture[str]) -> None:

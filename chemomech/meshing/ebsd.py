@@ -82,7 +82,7 @@ _LARGE = 0.02  # of the map
 
 def mesh_map(
     path: str | Path,
-    size: float,
+    size: float | None = None,
     *,
     boundary_size: float | None = None,
     growth: float = 0.2,
@@ -102,7 +102,7 @@ def mesh_map(
 
     Args:
         path: An .ang, .ctf or HDF5 file.
-        size: Edge length inside grains, m.
+        size: Edge length inside grains, m; the step of the map by default.
         boundary_size: Edge length at boundaries, m; ``size`` by default.
         growth: How much longer edges get per distance from a boundary.
         layers: Thin layers along grain boundaries.
@@ -120,11 +120,12 @@ def mesh_map(
     Raises:
         CaseError: If the file can't be read, no grain is found, or a number is out of range.
     """
-    if not (np.isfinite(size) and size > 0.0):
+    if size is not None and not (np.isfinite(size) and size > 0.0):
         raise CaseError("size", size, "the size of cells must be positive", "a length such as '0.2 um'")
     if minimum < 1:
         raise CaseError("minimum", minimum, "a grain has at least one point", "a whole number from 1")
     measured = read_map(path, frame=frame)
+    size = measured.step if size is None else size
     cleaned, reports = clean(
         measured, minimum=quality, maximum=worst, pseudosymmetry=pseudosymmetry, largest=largest_hole, angle=angle
     )
