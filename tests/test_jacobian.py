@@ -147,12 +147,12 @@ def test_blocks_are_symmetric_where_the_energy_makes_them() -> None:
 def test_what_is_constant_stays_constant() -> None:
     simulation = at_random_state(case())
     system = simulation.solver.system
-    assert system.equations.constant[0] == (True, True, True)
+    assert system.constant[0] == [True, True, True]
     before = dict(system.assemblies)
     system.jacobian()
     assert system.assemblies["block"] - before["block"] == sum(
         not fixed and block is not None
-        for row, flags in zip(system.blocks, system.equations.constant, strict=True)
+        for row, flags in zip(system.blocks, system.constant, strict=True)
         for block, fixed in zip(row, flags, strict=True)
     )
 
