@@ -215,6 +215,7 @@ class Simulation:
             p.distortion.x.array[:] = part * distortion
             if load is not None and full is not None:
                 load[:] = part * full
+            solver.system.refresh()
 
         done, part = 0.0, 1.0
         while done < 1.0:

@@ -233,7 +233,7 @@ class ChemoMechanics:
         return Equations(
             unknowns=tuple(unknowns),
             residuals=tuple(residuals),
-            changing=(self.step, *self.c_star.values()),
+            changing=(self.step, *self.c_star.values(), *((self.mu,) if self.open_equilibrium else ())),
             entity_maps=self.entity_maps or None,
             dirichlet=tuple(dirichlet),
             supply=self.constraints.supply,

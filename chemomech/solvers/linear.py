@@ -11,6 +11,8 @@ unit of c).
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from itertools import count
 from typing import Any
 
@@ -37,6 +39,33 @@ def direct(ksp: PETSc.KSP) -> None:
     pc.setFactorSolverType("mumps")
 
 
+@contextmanager
+def options(prefix: str, given: Mapping[str, Any]) -> Iterator[None]:
+    """Entries of PETSc's database that are there for a while; what the user has set stays."""
+    database = PETSc.Options()
+    mine = [key for key in given if not database.hasName(prefix + key)]
+    for key in mine:
+        database.setValue(prefix + key, given[key])
+    try:
+        yield
+    finally:
+        for key in mine:
+            database.delValue(prefix + key)
+
+
+BOOMERAMG: dict[int, dict[str, str | float]] = {
+    2: {},
+    3: {
+        "pc_hypre_boomeramg_coarsen_type": "HMIS",
+        "pc_hypre_boomeramg_interp_type": "ext+i",
+        "pc_hypre_boomeramg_strong_threshold": 0.5,
+        "pc_hypre_boomeramg_P_max": 4,
+        "pc_hypre_boomeramg_agg_nl": 1,
+    },
+}
+"""Multigrid for S by dimension: in 3D the default coarsening fills the coarse levels (a cycle takes 4 times as long)."""
+
+
 class DisplacementSolver:
     """Applies K^-1, exactly (factorised once) or by one multigrid cycle (set up once).
 
@@ -48,19 +77,16 @@ class DisplacementSolver:
     """
 
     def __init__(self, block: PETSc.Mat, rigid: Array, dimension: int, *, exact: bool) -> None:
-        self._prefix, self._database = f"chemomech_displacement_{next(_numbers)}_", PETSc.Options()
-        for key, value in MUMPS.items():
-            self._database.setValue(self._prefix + key, value)
+        self._prefix = f"chemomech_displacement_{next(_numbers)}_"
         self.exact = exact
-        if exact:
-            block.setOption(PETSc.Mat.Option.SPD, True)
-            self.ksp = self._factorised(block)
-        else:
-            self.ksp = self._multigrid(block, rigid, dimension)
+        with options(self._prefix, MUMPS if exact else {}):
+            if exact:
+                block.setOption(PETSc.Mat.Option.SPD, True)
+                self.ksp = self._factorised(block)
+            else:
+                self.ksp = self._multigrid(block, rigid, dimension)
         # K is constant; the assembly of the whole matrix would pass for a change of it.
         self.ksp.getPC().setReusePreconditioner(True)
-        for key in MUMPS:
-            self._database.delValue(self._prefix + key)
 
     def _new(self, block: PETSc.Mat) -> PETSc.KSP:
         ksp = PETSc.KSP().create(block.comm)
@@ -163,7 +189,7 @@ class BlockElimination:
     def __init__(self, system: System, displacement: DisplacementSolver, relief: list[Array]) -> None:
         self.system, self.displacement = system, displacement
         self._prefix = f"chemomech_schur_{next(_numbers)}_"
-        self.relief = relief
+        self.relief, self.dimension = relief, system.functions[0].function_space.mesh.geometry.dim
         self.phases = range(1, 1 + len(relief))
         self.last = 1 + len(relief) if system.size > 1 + len(relief) else None
         self._schur: Any = None  # S, the terms it is made of, its solver and the diagonal that one was made for
@@ -229,12 +255,15 @@ class BlockElimination:
             self._ksp.setOptionsPrefix(self._prefix)
             self._ksp.setType("preonly")
             inner = self._ksp.getPC()
+            keys: dict[str, str | float] = {}
             if self._schur.getSize()[0] == 1:
                 inner.setType("jacobi")
             else:
                 inner.setType("hypre")
                 inner.setHYPREType("boomeramg")
-            self._ksp.setFromOptions()
+                keys = BOOMERAMG[self.dimension]
+            with options(self._prefix, keys):
+                self._ksp.setFromOptions()
         self._made_for = diagonal
         self._ksp.getPC().setReusePreconditioner(False)
         self._ksp.setOperators(self._schur)
