@@ -9,7 +9,7 @@ from dolfinx import fem
 from dolfinx.fem import petsc as fem_petsc
 from petsc4py import PETSc
 
-from chemomech.typing import DirichletBC
+from chemomech.typing import Array, DirichletBC
 
 
 class Changing:
@@ -62,4 +62,14 @@ def compressed(matrix: PETSc.Mat) -> PETSc.Mat:
     csr = (np.concatenate([[0], np.cumsum(counts)]).astype(PETSc.IntType), columns[kept], values[kept])
     out = PETSc.Mat().createAIJ(matrix.getSizes(), csr=csr, comm=matrix.comm)
     matrix.destroy()
+    return out
+
+
+def row_maximum(block: PETSc.Mat) -> Array:
+    """Largest magnitude in each owned row."""
+    start, _, values = block.getValuesCSR()
+    out = np.zeros(len(start) - 1)
+    full = np.diff(start) > 0
+    if full.any():
+        out[full] = np.maximum.reduceat(np.abs(values), start[:-1][full])
     return out

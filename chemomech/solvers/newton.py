@@ -12,6 +12,7 @@ from mpi4py import MPI
 from petsc4py import PETSc
 
 from chemomech.errors import ConvergenceError
+from chemomech.solvers.matrices import row_maximum
 from chemomech.solvers.system import System
 from chemomech.typing import Array
 
@@ -35,16 +36,6 @@ _ADVICE = {
     "concentration": "Try a smaller initial_step, or a gradient energy if the interaction exceeds 2.",
     "chemical_potential": "Try a smaller initial_step or minimum_step, or a finer mesh at the cores.",
 }
-
-
-def row_maximum(block: PETSc.Mat) -> Array:
-    """Largest magnitude in each owned row."""
-    start, _, values = block.getValuesCSR()
-    out = np.zeros(len(start) - 1)
-    full = np.diff(start) > 0
-    if full.any():
-        out[full] = np.maximum.reduceat(np.abs(values), start[:-1][full])
-    return out
 
 
 def forcing(norms: list[float], over: float) -> float:
@@ -90,7 +81,6 @@ class Newton:
         self.iterations = self.linear_iterations = 0
         self.history: list[dict[str, float]] = []
         self._scales: list[Array] | None = None
-        self._constant_rows: dict[tuple[int, int], Array] = {}
         self._worst: dict[str, int] = {}
         self.prefix = f"chemomech_{next(_numbers)}_"
         self.snes = snes = PETSc.SNES().create(system.comm)
@@ -131,12 +121,7 @@ class Newton:
             for j, (block, size) in enumerate(zip(row, sizes, strict=True)):
                 if block is None:
                     continue
-                if system.constant[i][j]:
-                    largest = self._constant_rows.get((i, j))
-                    if largest is None:
-                        largest = self._constant_rows[i, j] = row_maximum(block)
-                else:
-                    largest = row_maximum(block)
+                largest = system.largest[i, j] if system.constant[i][j] else row_maximum(block)
                 total += largest * size
             scales.append(np.where(total > 0.0, total, 1.0))
         return scales

@@ -10,7 +10,7 @@ from dolfinx.fem import petsc as fem_petsc
 from petsc4py import PETSc
 
 from chemomech.physics.equations import Equations, Form, nodal
-from chemomech.solvers.matrices import Changing, compressed
+from chemomech.solvers.matrices import Changing, compressed, row_maximum
 from chemomech.typing import Array, DirichletBC, Longs
 
 
@@ -25,6 +25,7 @@ class System:
         x, f: Nested vectors of unknowns and residuals.
         blocks: Jacobian blocks, None where the Jacobian vanishes.
         constant: Which of them never change.
+        largest: Largest magnitude in each owned row of the constant blocks.
         matrix: Nested Jacobian.
         supplied: Sum of the balance over the supply rows at the last residual (local part).
     """
@@ -65,6 +66,12 @@ class System:
         self.constant = [
             [(i, j) not in self._moving and (i != j or i not in self._nodal) for j in everything] for i in everything
         ]
+        self.largest = {
+            (i, j): row_maximum(block)
+            for i, row in enumerate(self.blocks)
+            for j, block in enumerate(row)
+            if block is not None and self.constant[i][j]
+        }
         self.matrix = PETSc.Mat().createNest(self.blocks, comm=self.comm)
         self.refresh()
 
