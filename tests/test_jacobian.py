@@ -150,18 +150,18 @@ def test_what_is_constant_stays_constant() -> None:
     assert system.constant[0] == [True, True, True]
     assert not system.constant[1][1]
     before = dict(system.assemblies)
-    constant = [[m.norm() if m and kept else 0.0 for m, kept in zip(*rows, strict=True)] for rows in both(system)]
+    before_norms = constant_norms(system)
     simulation.physics.c[simulation.physics.phases[0]].x.array[:] *= 0.9
     system.jacobian()
     # Mobility and its derivative as matrices, the chemical part of the c block as a diagonal.
     assert system.assemblies["block"] - before["block"] == 2
     assert system.assemblies["vector"] - before["vector"] == 1
-    assert constant == [[m.norm() if m and kept else 0.0 for m, kept in zip(*rows, strict=True)] for rows in both(system)]
+    assert constant_norms(system) == before_norms
 
 
-def both(system: Any) -> Any:
-    """Rows of blocks with the flags whether they are constant."""
-    return zip(system.blocks, system.constant, strict=True)
+def constant_norms(system: Any) -> list[float]:
+    rows = zip(system.blocks, system.constant, strict=True)
+    return [block.norm() for row, kept in rows for block, fixed in zip(row, kept, strict=True) if block and fixed]
 
 
 CHANGES: dict[str, tuple[str, Any, str]] = {

@@ -39,6 +39,10 @@ def direct(ksp: PETSc.KSP) -> None:
     pc.setFactorSolverType("mumps")
 
 
+GAMG: dict[str, float] = {"pc_gamg_threshold": 0.02}
+"""Weak couplings are left out of the aggregates: the iterations grow less with the size of the problem."""
+
+
 @contextmanager
 def options(prefix: str, given: Mapping[str, Any]) -> Iterator[None]:
     """Entries of PETSc's database that are there for a while; what the user has set stays."""
@@ -63,7 +67,7 @@ BOOMERAMG: dict[int, dict[str, str | float]] = {
         "pc_hypre_boomeramg_agg_nl": 1,
     },
 }
-"""Multigrid for S by dimension: in 3D the default coarsening fills the coarse levels (a cycle takes 4 times as long)."""
+"""Multigrid for S by dimension: in 3D the default coarsening fills the coarse levels; a cycle takes 4 times as long."""
 
 
 class DisplacementSolver:
@@ -79,7 +83,7 @@ class DisplacementSolver:
     def __init__(self, block: PETSc.Mat, rigid: Array, dimension: int, *, exact: bool) -> None:
         self._prefix = f"chemomech_displacement_{next(_numbers)}_"
         self.exact = exact
-        with options(self._prefix, MUMPS if exact else {}):
+        with options(self._prefix, MUMPS if exact else GAMG):
             if exact:
                 block.setOption(PETSc.Mat.Option.SPD, True)
                 self.ksp = self._factorised(block)

@@ -35,7 +35,10 @@ class Changing:
         self._sums = sums = fem.create_matrix(form)
         maps = [sums.index_map(k) for k in range(2)]
         rows = np.repeat(np.arange(len(sums.indptr) - 1), np.diff(sums.indptr)).astype(np.int32)
-        i, j = (m.local_to_global(k.astype(np.int32)).astype(PETSc.IntType) for m, k in zip(maps, (rows, sums.indices), strict=True))
+        i, j = (
+            m.local_to_global(k.astype(np.int32)).astype(PETSc.IntType)
+            for m, k in zip(maps, (rows, sums.indices), strict=True)
+        )
         sizes = [(m.size_local, m.size_global) for m in maps]
         self.matrix = PETSc.Mat().createAIJ(sizes, comm=maps[0].comm)
         self.matrix.setPreallocationCOO(i, j)
@@ -49,7 +52,7 @@ class Changing:
             self.matrix.assemble()
             return
         self._sums.data[:] = 0.0
-        fem.assemble_matrix(self._sums, self._form, bcs=self._conditions)
+        fem.assemble_matrix(self._sums, self._form, bcs=self._conditions)  # type: ignore[misc]
         self.matrix.setValuesCOO(self._sums.data)
 
 

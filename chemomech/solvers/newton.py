@@ -19,8 +19,8 @@ from chemomech.typing import Array
 _LOG = logging.getLogger(__name__)
 _numbers = count()
 
-import os
-FIRST, LOOSEST = float(os.environ.get("F1","0.01")), float(os.environ.get("F2","0.1"))
+
+FIRST, LOOSEST = 0.05, 0.1
 """Relative tolerance of the first linear solve of a step, and of any."""
 
 _REASONS = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import ufl
 from dolfinx import fem, la
 from dolfinx.fem import petsc as fem_petsc
 from petsc4py import PETSc
@@ -111,8 +112,6 @@ class System:
 
     @staticmethod
     def _action(form: Form, function: Any) -> Form:
-        import ufl
-
         return ufl.algorithms.expand_derivatives(ufl.action(form, function))
 
     def _assembled(self, form: Form, conditions: list[DirichletBC]) -> PETSc.Mat:
