@@ -57,11 +57,14 @@ class Parts:
         affine: Linear in the unknowns with coefficients that never change.
         given: Free of the unknowns, changing from step to step.
         changing: The rest.
+        affine_slopes, changing_slopes: Their derivatives with respect to each unknown by UFL, None where they vanish.
     """
 
     affine: Form | None
     given: Form | None
     changing: Form | None
+    affine_slopes: tuple[Form | None, ...]
+    changing_slopes: tuple[Form | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,31 +95,40 @@ class Equations:
         """The residuals, sorted by what their integrals depend on."""
         return tuple(self._sorted(f) for f in self.residuals)
 
-    def derivative(self, form: Form | None, j: int) -> Form | None:
-        """d form / d x_j by UFL; None where it vanishes."""
-        if form is None:
-            return None
-        function = self.unknowns[j].function
-        trial = ufl.TrialFunction(function.function_space)
-        block = ufl.algorithms.expand_derivatives(ufl.derivative(form, function, trial))
-        return None if block.empty() else block
-
     def _sorted(self, residual: Form) -> Parts:
-        kinds: dict[str, list[Any]] = {"affine": [], "given": [], "changing": []}
-        for integral in ufl.algorithms.expand_derivatives(residual).integrals():
-            kinds[self._kind(ufl.Form([integral]))].append(integral)
-        return Parts(**{k: ufl.Form(v) if v else None for k, v in kinds.items()})
-
-    def _kind(self, form: Form) -> str:
-        unknown = {id(u.function) for u in self.unknowns}
+        unknowns = {id(u.function) for u in self.unknowns}
         changing = {id(c) for c in self.changing}
-        named = named_in(form)
-        if not named & unknown:
-            return "given" if named & changing else "affine"
-        if named & changing:
-            return "changing"
-        slopes = [self.derivative(form, j) for j in range(len(self.unknowns))]
-        return "changing" if any(named_in(b) & unknown for b in slopes if b is not None) else "affine"
+        forms: dict[str, list[Form]] = {"affine": [], "given": [], "changing": []}
+        slopes: dict[str, list[tuple[Form | None, ...]]] = {"affine": [], "given": [], "changing": []}
+        for integral in ufl.algorithms.expand_derivatives(residual).integrals():
+            form = ufl.Form([integral])
+            named = named_in(form)
+            derivatives = tuple(_derivative(form, u.function) for u in self.unknowns) if named & unknowns else ()
+            bent = any(named_in(d) & unknowns for d in derivatives if d is not None)
+            kind = "affine"
+            if named & changing:
+                kind = "changing" if named & unknowns else "given"
+            elif bent:
+                kind = "changing"
+            forms[kind].append(form)
+            slopes[kind].append(derivatives or (None,) * len(self.unknowns))
+
+        def added(parts: list[Form | None]) -> Form | None:
+            integrals = [i for form in parts if form is not None for i in form.integrals()]
+            return ufl.Form(integrals) if integrals else None
+
+        columns = range(len(self.unknowns))
+        return Parts(
+            **{kind: added(list(found)) for kind, found in forms.items()},
+            affine_slopes=tuple(added([s[j] for s in slopes["affine"]]) for j in columns),
+            changing_slopes=tuple(added([s[j] for s in slopes["changing"]]) for j in columns),
+        )
+
+
+def _derivative(form: Form, function: Function) -> Form | None:
+    trial = ufl.TrialFunction(function.function_space)
+    out = ufl.algorithms.expand_derivatives(ufl.derivative(form, function, trial))
+    return None if out.empty() else out
 
 
 def named_in(form: Form) -> set[int]:

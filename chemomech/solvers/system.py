@@ -53,8 +53,6 @@ class System:
         self._constants = [np.zeros(n) for n in self.owned]
         self._stepwise = [np.zeros(n) for n in self.owned]
         everything = range(self.size)
-        fixed = [[equations.derivative(p.affine, j) for j in everything] for p in parts]
-        moving = [[equations.derivative(p.changing, j) for j in everything] for p in parts]
         # Rows that are replaced keep their balance: what enters there is summed up from it.
         self._own_rows = [i for i in everything if i == 0 or not self._replaced(i)]
         self._linear: list[list[Any]] = [[None] * self.size for _ in everything]
@@ -63,7 +61,7 @@ class System:
         self.blocks: list[list[Any]] = [[None] * self.size for _ in everything]
         for i in everything:
             for j in everything:
-                self._make_block(i, j, fixed[i][j], moving[i][j])
+                self._make_block(i, j, parts[i].affine_slopes[j], parts[i].changing_slopes[j])
         self.constant = [
             [(i, j) not in self._moving and (i != j or i not in self._nodal) for j in everything] for i in everything
         ]
