@@ -254,8 +254,12 @@ class ChemoMechanics:
         form = 0
         for p in self.phases:
             law, c = self.laws[p], self.c[p]
-            form += law.sites * c * q * self.corner(p)
-            form += -law.sites * self.c_star[p] * q * self.corner(p)
+            if self.closed_equilibrium:
+                # One row sums up the body: the small difference must be taken before the sum.
+                form += law.sites * (c - self.c_star[p]) * q * self.corner(p)
+            else:
+                form += law.sites * c * q * self.corner(p)
+                form += -law.sites * self.c_star[p] * q * self.corner(p)
             if not self.closed_equilibrium:
                 flux = energies.lithium_flux(c, self.mu, law)
                 form += -self.step * ufl.inner(flux, ufl.grad(q)) * self.inner(p)

@@ -20,7 +20,7 @@ _LOG = logging.getLogger(__name__)
 _numbers = count()
 
 
-FIRST, LOOSEST = 0.05, 0.1
+FIRST, LOOSEST = 0.01, 0.1
 """Relative tolerance of the first linear solve of a step, and of any."""
 
 _REASONS = {

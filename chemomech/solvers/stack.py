@@ -11,7 +11,7 @@ from chemomech.solvers.newton import Newton
 from chemomech.solvers.system import System
 from chemomech.typing import Array
 
-DIRECT_LIMIT = {2: 20_000, 3: 4_000}
+DIRECT_LIMIT = {2: 2_000, 3: 500}
 """Unknowns up to which one factorisation of everything is chosen: hardly slower there, and with no iteration at all
 (measured: docs/performance.md)."""
 
