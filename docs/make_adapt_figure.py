@@ -141,11 +141,11 @@ def draw(series: dict[str, list[dict[str, float]]], mesh: MeshArrays) -> None:
         axes[0].set_title("a  error of the stress, energy norm (%)", loc="left", fontsize=10.5)
         axes[1].axhline(1.0, color=INK, lw=0.8, ls="--")
         axes[1].set_title("b  error of the largest hydrostatic stress (%)", loc="left", fontsize=10.5)
-        axes[1].legend(fontsize=9, loc="lower left")
+        figure.legend(*axes[1].get_legend_handles_labels(), loc="outside lower center", ncols=4)
         corners = mesh.points[mesh.cells][:, :, :2] / NM
         axes[2].add_collection(PolyCollection(list(corners), facecolors="none", edgecolors="#2a4d69", linewidths=0.35))
         axes[2].set(xlim=(-10, 10), ylim=(-10, 10), aspect="equal", xlabel="nm", yticks=[-10, -5, 0, 5, 10])
-        axes[2].set_title("c  mesh for 1 % of the peak, middle 20 nm of 60", loc="left", fontsize=10.5)
+        axes[2].set_title("c  adapted to 1 % of the peak", loc="left", fontsize=10.5)
         figure.savefig(OUT)
     print(OUT)
 

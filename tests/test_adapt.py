@@ -421,6 +421,14 @@ def test_peak_stress_at_a_stiff_inclusion() -> None:
     assert rows[-1]["von_mises_stress_peak_Pa"] == pytest.approx(von_mises, rel=0.01)
 
 
+def test_the_rules_are_written_and_read() -> None:
+    rules = {"quantity": "energy", "tolerance": 0.02, "max_cycles": 7, "max_unknowns": 12345, "reduction": 0.5}
+    case = line().replace({"mesh.adapt": rules})
+    assert case.mesh.adapt is not None and case.mesh.adapt.model_dump() == rules
+    assert cm.Case.loads(case.to_toml()) == case
+    assert case.replace({"mesh.adapt": None}).mesh.adapt is None
+
+
 # -- what can't be ------------------------------------------------------------------------------------------
 
 
