@@ -6,9 +6,11 @@ import contextlib
 import gc
 import json
 from pathlib import Path
+from typing import Any
 
 from mpi4py import MPI
 
+from chemomech.adapt import adapted
 from chemomech.case import Case
 from chemomech.errors import CaseError, ChemomechError, ConvergenceError, OutputError
 from chemomech.meshing.arrays import MeshArrays
@@ -65,26 +67,42 @@ def run(
 
 def _run(case: Case, folder: RunFolder | None, comm: MPI.Comm, progress: bool) -> Result:
     saved = None if folder is None or not folder.resumed else take_up(case, folder, comm)
+    meshes: dict[str, Any] = {}
     if saved is not None and folder is not None:
         stored = checkpoint.read_mesh_arrays(folder.checkpoint, comm)
         arrays = MeshArrays.from_dict(stored) if comm.rank == 0 else None
         simulation = Simulation(case, comm, arrays, given=True)
+        meshes = on_rank_zero(comm, lambda: _meshes_before(folder))
     else:
         try:
-            simulation = Simulation(case, comm)
+            if case.mesh.adapt is None:
+                simulation = Simulation(case, comm)
+            else:
+                with Progress(None, log=folder.log if folder else None, show=progress) as notes:
+                    arrays, meshes = adapted(case, comm, notes.note)
+                simulation = Simulation(case, comm, arrays, given=True)
         except CaseError:  # of a mesh file, for example
             if folder is not None:
                 on_rank_zero(comm, lambda: withdraw(folder))
             raise
     try:
-        return _compute(simulation, folder, saved, progress)
+        return _compute(simulation, folder, saved, progress, meshes)
     except ChemomechError:  # raised by all ranks together
         simulation.destroy()
         raise
 
 
+def _meshes_before(folder: RunFolder) -> dict[str, Any]:
+    """What the run of a folder wrote about the meshes that led to its own; nothing if there was one only."""
+    return dict(json.loads(folder.adapt.read_text())) if folder.adapt.exists() else {}
+
+
 def _compute(
-    simulation: Simulation, folder: RunFolder | None, saved: checkpoint.Checkpoint | None, progress: bool
+    simulation: Simulation,
+    folder: RunFolder | None,
+    saved: checkpoint.Checkpoint | None,
+    progress: bool,
+    meshes: dict[str, Any],
 ) -> Result:
     case, comm = simulation.case, simulation.comm
     transient = case.mode == "transient"
@@ -102,6 +120,9 @@ def _compute(
         if saved is None:
             text = case.to_toml()
             on_rank_zero(comm, lambda: write_atomic(folder.case, text))
+            if meshes:
+                about = json.dumps(meshes, indent=2) + "\n"
+                on_rank_zero(comm, lambda: write_atomic(folder.adapt, about))
             held = simulation.arrays.to_dict() if simulation.arrays is not None else None
             checkpoint.write_mesh_arrays(folder.checkpoint, comm, held)
         outputs.append(
@@ -149,7 +170,7 @@ def _compute(
             raise
         for output in outputs:
             output.close(simulation)
-    numbers = simulation.summary(converged=True)
+    numbers = simulation.summary(converged=True) | meshes
     if folder is not None:
         if control is not None:
             simulation.save(folder.checkpoint, control.wish)

@@ -31,6 +31,7 @@ state
 summary
 result
 simulation
+adapt
 driver
 sweep report maps
 cli_maps

@@ -4,6 +4,7 @@ from chemomech.case.case import Case, builtin_cases
 from chemomech.case.layers import Inclusion, Layer
 from chemomech.case.misfit import Ensemble, Misfit, MisfitArray
 from chemomech.case.parts import (
+    Adapt,
     Boundary,
     Box,
     Dislocation,
@@ -26,6 +27,7 @@ from chemomech.frozen import Frozen
 from chemomech.materials.laws import Material
 
 __all__ = [
+    "Adapt",
     "Boundary",
     "Box",
     "Case",

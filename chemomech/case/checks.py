@@ -116,7 +116,32 @@ def _domain(case: Case) -> Errors:
         yield CaseError("plane", case.plane, "a box is computed in three dimensions", "no plane, or a rectangle")
 
 
+def _adapt(case: Case, dislocations: Sequence[Dislocation]) -> Errors:
+    if case.mesh.adapt is None:
+        return
+    if isinstance(case.domain, MeshFile):
+        yield CaseError(
+            "mesh.adapt",
+            None,
+            "a mesh that is read from a file can't be made anew",
+            "a rectangle or a box, or no adapt",
+        )
+    elif case.mesh.structured:
+        yield CaseError(
+            "mesh.adapt", None, "right-angled cells have one size everywhere", "structured = false, or no adapt"
+        )
+    slipped = [d for d in dislocations if d.eigenstrain == "slip"]
+    if slipped:
+        yield CaseError(
+            "mesh.adapt",
+            None,
+            f"{len(slipped)} of the dislocations have eigenstrain = 'slip', a strip that looks like an error",
+            "eigenstrain = 'elastic', or no adapt",
+        )
+
+
 def _mesh(case: Case, dislocations: Sequence[Dislocation]) -> Errors:
+    yield from _adapt(case, dislocations)
     if not dislocations:
         return
     smallest = min(dislocation.core for dislocation in dislocations)

@@ -98,11 +98,38 @@ def _with_shape(value: object) -> object:
 Domain = Annotated[Annotated[Rectangle | Box | MeshFile, Field(discriminator="shape")], BeforeValidator(_with_shape)]
 
 
+class Adapt(Frozen):
+    """Meshes made anew, each from the errors of the state at t = 0 on the one before, until the last is good enough.
+
+    Attributes:
+        quantity: What is to be right: the energy, or the largest hydrostatic and von Mises stress.
+        tolerance: Its relative error at the end; that of the energy over the elastic energy.
+        max_cycles: Meshes at most.
+        max_unknowns: Unknowns of a mesh at most.
+        reduction: What a mesh leaves of the error of the one before, at least.
+    """
+
+    quantity: Literal["energy", "peak_stress"] = "peak_stress"
+    tolerance: Annotated[
+        float, NUMBER, Within("the tolerance must lie between 0 and 1", "a number in (0, 1)", gt=0.0, lt=1.0)
+    ] = 0.01
+    max_cycles: Annotated[
+        int, NUMBER, Within("too few or too many meshes", "a whole number from 1 to 50", ge=1, le=50)
+    ] = 12
+    max_unknowns: Annotated[
+        int, NUMBER, Within("this is no mesh to compute on", "a whole number of at least 100", ge=100)
+    ] = 500_000
+    reduction: Annotated[
+        float, NUMBER, Within("the reduction must lie between 0 and 0.6", "a number in (0, 0.6]", gt=0.0, le=0.6)
+    ] = 0.25
+
+
 class Mesh(Frozen):
     """How fine the mesh is: ``size`` far from defects, ``core_size`` at cores, ``interface_size`` between materials.
 
     The size grows away from a core or an interface by ``growth`` per unit of distance. ``structured`` asks for equal
-    right-angled cells of ``size`` instead. ``Case.resolved_mesh`` holds the numbers used where none are given.
+    right-angled cells of ``size`` instead. With ``adapt`` this mesh is the first of several.
+    ``Case.resolved_mesh`` holds the numbers used where none are given.
     """
 
     size: PositiveLength | None = None
@@ -112,6 +139,7 @@ class Mesh(Frozen):
         float, NUMBER, Within("the growth must lie between 0 and 2", "a number in (0, 2]", gt=0.0, le=2.0)
     ] = 0.2
     structured: bool = False
+    adapt: Adapt | None = None
 
 
 class Dislocation(Frozen):

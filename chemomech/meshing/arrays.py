@@ -42,6 +42,13 @@ class MeshArrays:
         """2 or 3."""
         return int(self.cells.shape[1]) - 1
 
+    @property
+    def places(self) -> Longs:
+        """For every node the one it stands for: itself, or its twin, shape (n,)."""
+        out = np.arange(len(self.points), dtype=np.int64)
+        out[self.twins[:, 0]] = self.twins[:, 1]
+        return out
+
     def to_dict(self) -> dict[str, npt.NDArray[np.generic]]:
         """Arrays only, for a file; ``from_dict`` reads them."""
         names = json.dumps({"phases": self.phases, "boundaries": self.boundaries})

@@ -21,6 +21,7 @@ _OWNED = (
     "history.csv",
     "profile.csv",
     "run.log",
+    "adapt.json",
     "fields.pvd",
     "fields/step-*.vtu",
     "fields/step-*.pvtu",
@@ -82,6 +83,11 @@ class RunFolder:
     def checkpoint(self) -> Path:
         """Folder of the restart files."""
         return self.path / "checkpoint"
+
+    @property
+    def adapt(self) -> Path:
+        """The meshes that came before the one of the run, and their errors."""
+        return self.path / "adapt.json"
 
     @property
     def log(self) -> Path:

@@ -17,6 +17,7 @@ from chemomech.output.protocol import Snapshot
 from chemomech.parallel import on_rank_zero
 
 if TYPE_CHECKING:
+    from mpi4py import MPI
     from rich.progress import Progress as Bar
     from rich.progress import TaskID
 
@@ -68,6 +69,14 @@ class Progress:
         if error is not None and self._rank == 0:
             _LOG.error("%s: %s", type(error).__name__, error)
         self.stop()
+
+    def note(self, comm: MPI.Comm, text: str) -> None:
+        """Tell a line before the run itself begins. Raises OutputError if the log can't be opened. Collective."""
+        self._rank = comm.rank
+        on_rank_zero(comm, self._open_log)
+        if self._rank == 0:
+            _LOG.info("%s", text)
+            self._say(text, now=True)
 
     def open(self, snapshot: Snapshot) -> None:
         """Begin. Raises OutputError if the log can't be opened."""

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import numpy as np
 
-from chemomech.case import Case, MeshFile, Rectangle
+from chemomech.case import Box, Case, MeshFile, Rectangle
 from chemomech.meshing.arrays import MeshArrays
 from chemomech.meshing.generate.files import from_file
 from chemomech.meshing.generate.graded import graded
 from chemomech.meshing.generate.named import named
 from chemomech.meshing.generate.structured import structured
 from chemomech.meshing.generate.twins import find_twins
+from chemomech.meshing.sizing import Sizes
+from chemomech.typing import Array
 
 __all__ = ["generate"]
 
 
-def generate(case: Case) -> MeshArrays:
+def generate(case: Case, sizes: Sizes | None = None) -> MeshArrays:
     """The mesh of a case; call on one rank only.
+
+    Args:
+        case: The case.
+        sizes: How large its cells are to be, in place of what ``case.mesh`` says; not for mesh files and right-angled
+            cells.
 
     Raises:
         CaseError: If a mesh file can't be read, lacks what the case names, or does not close where it has to; or if a
@@ -26,12 +33,25 @@ def generate(case: Case) -> MeshArrays:
     if isinstance(domain, MeshFile):
         return from_file(case, domain)
     size = case.resolved_mesh.size or max(domain.size)
-    points, cells, cell_tags = structured(domain, size) if case.mesh.structured else graded(case, domain, size)
+    if case.mesh.structured:
+        points, cells, cell_tags = structured(domain, size)
+    else:
+        if sizes is not None:
+            sizes = Sizes(_turned(domain, sizes.points, -1.0), sizes.cells, sizes.values)
+        points, cells, cell_tags = graded(case, domain, size, sizes)
     twins = find_twins(domain, points, cells, len(domain.size))
     mesh = named(domain, points, cells, cell_tags, twins)
-    if isinstance(domain, Rectangle) and domain.rotation:
-        angle = np.deg2rad(domain.rotation)
-        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-        center = np.array(domain.center)
-        mesh.points[:, :2] = (mesh.points[:, :2] - center) @ turn.T + center
+    mesh.points[:] = _turned(domain, mesh.points, 1.0)
     return mesh
+
+
+def _turned(domain: Rectangle | Box, points: Array, sign: float) -> Array:
+    """Points of the body turned with it, or back, shape (n, 3)."""
+    if not isinstance(domain, Rectangle) or not domain.rotation:
+        return points
+    angle = sign * np.deg2rad(domain.rotation)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    center = np.array(domain.center)
+    out = points.copy()
+    out[:, :2] = (points[:, :2] - center) @ turn.T + center
+    return out

@@ -10,7 +10,26 @@ import numpy as np
 from chemomech.case import Box, Case, Rectangle
 from chemomech.case.regions import AXES, unturned
 from chemomech.defects.dislocations import Line
+from chemomech.meshing.sizing import Sizes
 from chemomech.typing import Array
+
+
+def nodal_field(gmsh: Any, sizes: Sizes, unit: float) -> int:
+    """A field that is linear in the cells of an earlier mesh.
+
+    Args:
+        gmsh: The module, in a session.
+        sizes: What it is at the nodes.
+        unit: Metres per unit of the model.
+    """
+    values = sizes.values[sizes.cells][:, None] / unit
+    corners = sizes.points[sizes.cells].transpose(0, 2, 1) / unit
+    rows = np.concatenate([corners, values], axis=1)  # x, y, z and the value, each at all corners
+    view = gmsh.view.add("sizes")
+    gmsh.view.addListData(view, "ST" if sizes.cells.shape[1] == 3 else "SS", len(rows), rows.ravel())
+    field = gmsh.model.mesh.field.add("PostView")
+    gmsh.model.mesh.field.setNumber(field, "ViewTag", view)
+    return int(field)
 
 
 def size_fields(case: Case, domain: Rectangle | Box, model: Any, size: float, unit: float) -> list[int]:

@@ -9,19 +9,21 @@ import numpy as np
 from chemomech.case import Box, Case, Rectangle
 from chemomech.case.regions import AXES, interfaces, spans
 from chemomech.errors import CaseError
-from chemomech.meshing.generate.fields import size_fields
+from chemomech.meshing.generate.fields import nodal_field, size_fields
 from chemomech.meshing.generate.named import phase_tags
 from chemomech.meshing.generate.session import session
+from chemomech.meshing.sizing import Sizes
 from chemomech.typing import Array, Ints, Longs
 
 
-def graded(case: Case, domain: Rectangle | Box, size: float) -> tuple[Array, Longs, Ints]:
+def graded(case: Case, domain: Rectangle | Box, size: float, sizes: Sizes | None = None) -> tuple[Array, Longs, Ints]:
     """The mesh of a body before any rotation; periodic sides match.
 
     Args:
         case: The case.
         domain: Its body.
         size: Size far from cores and interfaces, m.
+        sizes: Sizes to take instead of those that grow away from cores and interfaces, in the unturned body.
 
     Returns:
         Points (n, 3), cells and the phase tag of each cell.
@@ -31,7 +33,7 @@ def graded(case: Case, domain: Rectangle | Box, size: float) -> tuple[Array, Lon
     with session("body") as gmsh:
         model = gmsh.model
         tag_of = _shapes(domain, model, unit)
-        fields = size_fields(case, domain, model, size, unit)
+        fields = size_fields(case, domain, model, size, unit) if sizes is None else [nodal_field(gmsh, sizes, unit)]
         model.occ.synchronize()
         if dimension == 3:
             # Curves that only carry a size field need no nodes.
