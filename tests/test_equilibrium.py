@@ -111,6 +111,9 @@ def test_closed_transient_ends_in_closed_equilibrium() -> None:
     assert np.ptp(mu) == 0.0
     assert np.abs(gathered(marched, "chemical_potential") - mu[0]).max() < 1e-6 * RT
     assert at_rest.summary["mass_relative_drift"] == pytest.approx(0.0, abs=1e-12)
+    work = {key: marched.summary[key] / at_rest.summary[key] for key in ("newton_iterations", "linear_iterations")}
+    record("equilibrium_cost", **work, wall_time=marched.summary["wall_time_s"] / at_rest.summary["wall_time_s"])
+    assert min(work.values()) >= 5.0
 
 
 # Peak enrichment and residual stress around an edge dislocation in LiMn2O4 (Reimuth et al. 2021 found the trends;

@@ -219,7 +219,7 @@ class BlockElimination:
     """
 
     NEAR = 0.15
-    """Relative change of S's diagonal up to which a hierarchy is kept."""
+    """Relative change of D~ and of the diagonal of g A up to which a hierarchy of S is kept."""
 
     def __init__(self, system: System, displacement: DisplacementSolver, relief: list[Array]) -> None:
         self.system, self.displacement = system, displacement
@@ -227,17 +227,17 @@ class BlockElimination:
         self.relief, self.dimension = relief, system.functions[0].function_space.mesh.geometry.dim
         self.phases = range(1, 1 + len(relief))
         self.last = 1 + len(relief) if system.size > 1 + len(relief) else None
-        self._schur: Any = None  # S, the terms it is made of, its solver and the diagonal that one was made for
+        self._schur: Any = None  # S, the terms it is made of, its solver and the diagonals that one was made for
         self._sources: dict[int, tuple[Any, Any]] = {}
         self._ksp: Any = None
-        self._made_for: Any = None
+        self._made_for: list[Array] = []
         self.setups = 0
         vectors = system.x.getNestSubVecs()
         self._inverse = [vectors[k].duplicate() for k in self.phases]
         self._work = [v.duplicate() for v in vectors]
 
     def setUp(self, pc: PETSc.PC) -> None:  # PETSc's name
-        """Refresh D~^-1 and S from the present Jacobian."""
+        """Refresh D~^-1, and S with its hierarchy where the present Jacobian asks for it."""
         blocks = self.system.blocks
         for k, relief, inverse in zip(self.phases, self.relief, self._inverse, strict=True):
             blocks[k][k].getDiagonal(inverse)
@@ -245,9 +245,28 @@ class BlockElimination:
             # A miscible phase stays on the stable side; elsewhere D itself is the safe choice.
             soft = full - relief
             inverse.array_w[:] = 1.0 / np.where(np.abs(soft) > 0.02 * np.abs(full), soft, full)
-        if self.last is not None:
+        if self.last is not None and not self._near():
             self._form_schur(self.last)
             self._set_up_schur()
+
+    def _near(self) -> bool:
+        """Whether the diagonals S is made of are near those of the last hierarchy; they are kept if not."""
+        own = None if self.last is None else self.system.blocks[self.last][self.last]
+        present = [v.array_r.copy() for v in self._inverse]
+        if own is not None:
+            diagonal = own.getDiagonal()
+            present.append(diagonal.array_r.copy())
+            diagonal.destroy()
+        away = np.inf
+        if self._made_for:
+            pairs = zip(present, self._made_for, strict=True)
+            away = max(
+                float(np.max(np.abs(new - old) / np.maximum(np.abs(old), 1e-300), initial=0.0)) for new, old in pairs
+            )
+        if global_max(self.system.comm, away) <= self.NEAR:
+            return True
+        self._made_for = present
+        return False
 
     def _form_schur(self, last: int) -> None:
         """S = g A - sum over phases of M' D~^-1 (-M)."""
@@ -277,15 +296,7 @@ class BlockElimination:
                 self._schur.axpy(-1.0, product, structure=PETSc.Mat.Structure.SUBSET_NONZERO_PATTERN)
 
     def _set_up_schur(self) -> None:
-        diagonal = self._schur.getDiagonal()
-        if self._ksp is not None:
-            ratio = diagonal.array_r / self._made_for.array_r
-            away = float(np.max(np.abs(ratio - 1.0), initial=0.0))
-            if global_max(self.system.comm, away) <= self.NEAR:
-                diagonal.destroy()
-                return
-            self._made_for.destroy()
-        else:
+        if self._ksp is None:
             self._ksp = PETSc.KSP().create(self._schur.comm)
             self._ksp.setOptionsPrefix(self._prefix)
             self._ksp.setType("preonly")
@@ -299,11 +310,8 @@ class BlockElimination:
                 keys = BOOMERAMG[self.dimension]
             with options(self._prefix, keys):
                 self._ksp.setFromOptions()
-        self._made_for = diagonal
-        self._ksp.getPC().setReusePreconditioner(False)
         self._ksp.setOperators(self._schur)
         self._ksp.setUp()
-        self._ksp.getPC().setReusePreconditioner(True)
         self.setups += 1
 
     def apply(self, pc: PETSc.PC, x: PETSc.Vec, y: PETSc.Vec) -> None:
@@ -336,11 +344,12 @@ class BlockElimination:
     def destroy(self, pc: Any = None) -> None:
         """Free the PETSc objects; collective."""
         terms = [m for pair in self._sources.values() for m in pair]
-        for thing in (*self._inverse, *self._work, *terms, self._schur, self._ksp, self._made_for):
+        for thing in (*self._inverse, *self._work, *terms, self._schur, self._ksp):
             if thing is not None:
                 thing.destroy()
         self._inverse, self._work, self._sources = [], [], {}
-        self._schur = self._ksp = self._made_for = None
+        self._schur = self._ksp = None
+        self._made_for = []
 
 
 def block_elimination(ksp: PETSc.KSP, context: BlockElimination) -> None:

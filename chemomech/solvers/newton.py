@@ -12,7 +12,6 @@ from mpi4py import MPI
 from petsc4py import PETSc
 
 from chemomech.errors import ConvergenceError
-from chemomech.solvers.matrices import row_maximum
 from chemomech.solvers.system import System
 from chemomech.typing import Array
 
@@ -113,7 +112,7 @@ class Newton:
             snes.getKSP().setTolerances(rtol=forcing(self._norms, over))
 
     def _row_scales(self) -> list[Array]:
-        """Largest Jacobian entry per row, by equation and unknown, times the unknown's magnitude."""
+        """Size of the Jacobian entries per row, by equation and unknown, times the unknown's magnitude."""
         system, scales = self.system, []
         sizes = [self._size(k) for k in range(len(system.functions))]
         for i, row in enumerate(system.blocks):
@@ -121,8 +120,7 @@ class Newton:
             for j, (block, size) in enumerate(zip(row, sizes, strict=True)):
                 if block is None:
                     continue
-                largest = system.largest[i, j] if system.constant[i][j] else row_maximum(block)
-                total += largest * size
+                total += system.magnitude(i, j) * size
             scales.append(np.where(total > 0.0, total, 1.0))
         return scales
 

@@ -15,7 +15,7 @@ DIRECT_LIMIT = {2: 2_000, 3: 500}
 """Unknowns up to which one factorisation of everything is chosen: hardly slower there, and with no iteration at all
 (measured: docs/performance.md)."""
 
-EXACT_LIMIT = {2: 4_000_000, 3: 30_000}
+EXACT_LIMIT = {2: 4_000_000, 3: 8_000}
 """Unknowns up to which the displacement block is factorised instead of multigrid."""
 
 

@@ -26,7 +26,6 @@ class System:
         x, f: Nested vectors of unknowns and residuals.
         blocks: Jacobian blocks, None where the Jacobian vanishes.
         constant: Which of them never change.
-        largest: Largest magnitude in each owned row of the constant blocks.
         matrix: Nested Jacobian.
         supplied: Sum of the balance over the supply rows at the last residual (local part).
     """
@@ -65,11 +64,12 @@ class System:
         self.constant = [
             [(i, j) not in self._moving and (i != j or i not in self._nodal) for j in everything] for i in everything
         ]
-        self.largest = {
+        self._largest = {
             (i, j): row_maximum(block)
-            for i, row in enumerate(self.blocks)
+            for matrices in (self._linear, self.blocks)
+            for i, row in enumerate(matrices)
             for j, block in enumerate(row)
-            if block is not None and self.constant[i][j]
+            if block is not None and (matrices is self._linear or self.constant[i][j])
         }
         self.matrix = PETSc.Mat().createNest(self.blocks, comm=self.comm)
         self.refresh()
@@ -252,6 +252,18 @@ class System:
             block.assemble()
             self._replace(i, j, block.matrix)
         self.matrix.assemble()
+
+    def magnitude(self, i: int, j: int) -> Array:
+        """Size of the entries in each owned row of a block: the largest of a constant one, else the diagonal.
+
+        Of a block that is neither, the largest of its constant part.
+        """
+        if i == j and not self.constant[i][j]:
+            diagonal = self.blocks[i][j].getDiagonal()
+            out: Array = np.abs(diagonal.array_r)
+            diagonal.destroy()
+            return out
+        return self._largest[i, j] if (i, j) in self._largest else row_maximum(self.blocks[i][j])
 
     def _replace(self, i: int, j: int, block: PETSc.Mat) -> None:
         """Put the replaced rows of equation i into its block (i, j)."""
