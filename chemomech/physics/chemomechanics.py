@@ -14,6 +14,7 @@ there would act as a gradient energy of its own.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import basix.ufl
@@ -133,10 +134,6 @@ class ChemoMechanics:
         self.equations = self._equations()
         self.site_amount = self._site_amount()
         self._energy = fem.form(self.energy(), entity_maps=self.entity_maps or None)
-        self._amounts = {
-            p: fem.form(self.laws[p].sites * self.c[p] * self.corner(p), entity_maps=self.entity_maps or None)
-            for p in self.phases
-        }
 
     # -- coefficients ------------------------------------------------------------------------------
 
@@ -393,19 +390,22 @@ class ChemoMechanics:
         comm = self.body.mesh.comm
         return float(comm.allreduce(fem.assemble_scalar(self._energy) - self.load_potential()))
 
-    def initial_amounts(self) -> dict[str, float]:
-        """Lithium per phase at t = 0, internal units."""
-        comm, initial = self.body.mesh.comm, self.initial_concentration()
-        out = {}
+    def _amounts(self, fractions: Mapping[str, Array]) -> dict[str, float]:
+        """Lithium per phase where the nodes hold these fractions; exactly what corner quadrature gives."""
+        comm, out = self.body.mesh.comm, {}
         for p in self.phases:
             weights = self.weights(p)
-            out[p] = comm.allreduce(float(weights @ initial[p][: len(weights)])) * float(self.laws[p].sites.value)
+            local = float(weights @ fractions[p][: len(weights)])
+            out[p] = float(comm.allreduce(local)) * float(self.laws[p].sites.value)
         return out
+
+    def initial_amounts(self) -> dict[str, float]:
+        """Lithium per phase at t = 0, internal units."""
+        return self._amounts(self.initial_concentration())
 
     def amounts(self) -> dict[str, float]:
         """Lithium per phase, internal units."""
-        comm = self.body.mesh.comm
-        return {p: float(comm.allreduce(fem.assemble_scalar(f))) for p, f in self._amounts.items()}
+        return self._amounts({p: c.x.array for p, c in self.c.items()})
 
 
 def stress_free_potential(c: float, material: Material, scales: Scales) -> float:

@@ -45,7 +45,7 @@ def forcing(norms: list[float], over: float) -> float:
         over: Largest entry of the residual over the tolerance of Newton's method.
     """
     quadratic = 0.9 * (norms[-1] / norms[-2]) ** 2 if len(norms) > 1 else FIRST
-    return min(LOOSEST, max(quadratic, 0.1 / over))
+    return min(LOOSEST, max(quadratic, 0.3 / over))
 
 
 class Newton:
