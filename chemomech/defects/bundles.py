@@ -96,7 +96,7 @@ class Bundle(ABC):
         """Distance of points (k, 2) from the singularities of the field of a line each, m, shape (k,).
 
         These lie at X +- i a from a line: along any straight path the field is analytic up to the distance
-        r = (X^2 + a^2)^(1/2) (docs/theory.md, section 2.6).
+        r = (X^2 + a^2)^(1/2) (docs/theory.md, section 3.6).
         """
         x, y = (part[:, 0] for part in self._local(points[:, None], which))
         return np.asarray(np.sqrt(self.row.nearest(x) ** 2 + y**2 + self.core[which] ** 2))

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from chemomech.defects.bundles import Bundle, Displacement
 from chemomech.defects.simplex import Simplices
@@ -15,7 +14,6 @@ from chemomech.typing import Array, Flags, Longs
 
 POINTS = 1e-7
 """Error of a sum at points, per line, relative to b/a, or to b for displacements."""
-_NEIGHBOURS = 8
 
 type Add = Callable[[Longs, Array], None]
 type Refine = Callable[[Array, Longs, Longs], tuple[Flags, Array]]
@@ -24,14 +22,12 @@ type Refine = Callable[[Array, Longs, Longs], tuple[Flags, Array]]
 def point_sums(bundle: Bundle, points: Array, tolerance: float = POINTS) -> Array:
     """Sum of the values of all lines at points of shape (n, 3), m; shape (components, n)."""
     where = bundle.flat(points)
-    apart = cKDTree(points).query(points, min(_NEIGHBOURS, len(points)))[0].reshape(len(points), -1)[:, -1]
-    size = 1.25 * np.maximum(apart, 0.01 * bundle.core.min())
     out = np.zeros((bundle.components, len(points)))
 
     def add(some: Longs, values: Array) -> None:
         out[:, some] += values[..., 0]
 
-    _sums(bundle, where, size, lambda some: where[some][:, None], np.ones((1, 1)), tolerance, add, None)
+    _sums(bundle, where, None, lambda some: where[some][:, None], np.ones((1, 1)), tolerance, add, None)
     return out
 
 
@@ -91,7 +87,7 @@ def reaches(vertices: Array) -> Array:
 def _sums(
     bundle: Bundle,
     centers: Array,
-    size: Array,
+    size: Array | None,
     places: Callable[[Longs], Array],
     weights: Array,
     tolerance: float,
@@ -100,7 +96,7 @@ def _sums(
 ) -> None:
     """What ``cell_sums`` does, with the points of some targets from ``places``."""
     polynomials = Polynomials(order(tolerance))
-    for boxes in descend(bundle, centers, level_of(size), tolerance):
+    for boxes in descend(bundle, centers, None if size is None else level_of(size), tolerance):
         box = boxes.box
         if isinstance(bundle, Displacement):
             _add_steps(bundle, boxes, places, weights, add)

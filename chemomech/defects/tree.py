@@ -82,13 +82,15 @@ def ranges(starts: Longs, counts: Longs) -> Longs:
     return np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - ends + counts, counts)
 
 
-def descend(bundle: Bundle, places: Array, finest: Longs, tolerance: float) -> Iterator[Boxes]:
-    """Go through the boxes from the largest to the smallest.
+def descend(bundle: Bundle, places: Array, finest: Longs | None, tolerance: float) -> Iterator[Boxes]:
+    """Go through the boxes from the largest to the smallest, as long as lines are near.
 
     Args:
         bundle: The lines.
         places: Centers of the targets in the plane, m, shape (n, 2).
-        finest: The size of the smallest boxes for each target (``level_of``), shape (n,).
+        finest: The size of the smallest boxes for each target (``level_of``), shape (n,). If there is none, boxes end
+            where they hold fewer targets than polynomials; sums at a target then depend on what others there are, by
+            less than the tolerance.
         tolerance: See ``order``.
     """
     if not len(places):
@@ -97,7 +99,6 @@ def descend(bundle: Bundle, places: Array, finest: Longs, tolerance: float) -> I
     lows, highs = (f([f(places, axis=0), f(bundle.places, axis=0)], axis=0) for f in (np.min, np.max))
     # No line is far from a box as large as all of this.
     level = -ceil(log2(2.0 * (np.linalg.norm(highs - lows) + bundle.core.max())))
-    finest = np.maximum(finest, level)
     polynomials = Polynomials(order(tolerance))
     active = np.arange(len(places))
     coefficients = near = offsets = parents = None
@@ -129,9 +130,13 @@ def descend(bundle: Bundle, places: Array, finest: Longs, tolerance: float) -> I
         near = lines[~far]
         offsets = np.concatenate([[0], np.cumsum(np.bincount(owner[~far], minlength=len(keys)))])
         starts = np.searchsorted(box, np.arange(len(keys) + 1))
-        yield Boxes(targets, starts, finest[targets] == level, centers, half, values, near, offsets, steps)
+        last = np.diff(offsets) == 0
+        if finest is None:
+            last |= np.diff(starts) < 2 * polynomials.order**2
+        ends = last[box] if finest is None else last[box] | (finest[targets] <= level)
+        yield Boxes(targets, starts, ends, centers, half, values, near, offsets, steps)
         coefficients, parents = values, (keys, low, width)
-        active = active[finest[active] > level]
+        active = targets[~ends]
         level += 1
 
 
