@@ -23,7 +23,10 @@ import numpy as np
 import ufl
 from dolfinx import fem, la, mesh
 
-from chemomech.defects.dislocations import Line, cell_distortion, distortion_at, peach_koehler
+from chemomech.defects.across import Across
+from chemomech.defects.dislocations import Line, cell_distortion, distortion_at, distortion_in_cells, peach_koehler
+from chemomech.defects.many import blocks
+from chemomech.defects.simplex import Simplices
 from chemomech.defects.spreading import line_density
 from chemomech.materials.orientation import VOIGT
 from chemomech.parallel import global_min, global_sum
@@ -31,7 +34,7 @@ from chemomech.physics import energies
 from chemomech.physics.chemomechanics import ChemoMechanics
 from chemomech.physics.constraints import AXES, extent
 from chemomech.physics.derived import Derived
-from chemomech.typing import Array, Function, Ints
+from chemomech.typing import Array, Flags, Function, Ints
 
 DEGREE = 4
 
@@ -58,8 +61,14 @@ class ConfigurationalForces:
         self._stress: dict[str, Any] = {}
         element = basix.ufl.quadrature_element(cell.name, value_shape=(3, 3), degree=DEGREE)
         self._known: Function = fem.Function(fem.functionspace(msh, element))
-        self._vertices = body.cell_vertices()
-        self._middle = self._vertices[: msh.topology.index_map(body.dimension).size_local].mean(axis=1)
+        self._vertices = Simplices(body.points(), np.asarray(msh.geometry.dofmaps[0]))
+        own = msh.topology.index_map(body.dimension).size_local
+        self._middle = np.concatenate([self._vertices[b].mean(axis=1) for b in blocks(own)] or [np.zeros((0, 3))])
+        self._tags = np.zeros(len(self._vertices), dtype=np.int32)
+        self._tags[body.cell_tags.indices] = body.cell_tags.values
+        self._ends = tuple(end * body.length for end in extent(body))
+        self._near_cells: dict[tuple[float, ...], Across] = {}
+        self._near_nodes: dict[tuple[float, ...], Across] = {}
         self._nodes = body.dof_coordinates(physics.space_u) * body.length
         self._nodes = self._nodes[: physics.space_u.dofmap.index_map.size_local]
         self._fill_known()
@@ -69,7 +78,7 @@ class ConfigurationalForces:
         form: Any = 0
         for phase in physics.phases:
             sigma = energies.eshelby_stress(
-                self.beta, physics.c[phase], physics.mu, physics.laws[phase], physics.stiffness
+                self.beta, physics.c[phase], physics.mu, physics.laws[phase], physics.laws[phase].stiffness
             )
             form += -ufl.inner(sigma, energies.gradient(v)) * dx(body.phases[phase])
             if not (physics.closed_equilibrium or physics.open_equilibrium):
@@ -81,17 +90,13 @@ class ConfigurationalForces:
         self._nodal: Function = fem.Function(physics.space_u, name="configurational_force")
 
     def _fill_known(self) -> None:
-        p = self.physics
-        x = self._vertices
-        quadrature = np.einsum("qk,ckd->cqd", self._corners, x)
-        shape = quadrature.shape
+        p, x = self.physics, self._vertices
         smooth = [line for line in p.lines if not line.slip]
         spread = [line for line in p.lines if line.slip]
-        values = distortion_at(smooth, quadrature.reshape(-1, 3), p.poissons_ratio, p.case.plane)
-        values = values.reshape(shape[0], shape[1], 3, 3)
+        values = self._known.x.array.reshape(len(x), len(self._corners), 3, 3)
+        distortion_in_cells(smooth, x, self._corners, p.poissons_ratio, p.case.plane, out=values)
         if spread:
-            values = values + cell_distortion(spread, x, p.poissons_ratio, p.case.plane)[:, None]
-        self._known.x.array[:] = values.ravel()
+            values += cell_distortion(spread, x, p.poissons_ratio, p.case.plane)[:, None]
 
     def nodal(self) -> Function:
         """Nodal forces in the space of u: N/m per node in 2D, N in 3D. Collective.
@@ -123,7 +128,8 @@ class ConfigurationalForces:
         """
         p, body = self.physics, self.physics.body
         forces = self.nodal() if nodal is None else nodal
-        x = self._nodes
+        within = _across(self._near_nodes, self._nodes, line).within(line, outer)
+        x = self._nodes[within]
         near = line.distance(x)
         q = np.clip((outer - near) / (outer - inner), 0.0, 1.0)
         for other in others:
@@ -132,18 +138,18 @@ class ConfigurationalForces:
             band = 0.15 * float(line.distance(other.position[None])[0])
             q = np.minimum(q, np.clip(0.5 + gap / band, 0.0, 1.0))
         local = np.zeros(3)
-        local[: body.dimension] = q @ forces.x.array.reshape(-1, body.dimension)[: len(x)]
+        local[: body.dimension] = q @ forces.x.array.reshape(-1, body.dimension)[within]
         total = global_sum(body.mesh.comm, local)
         if body.dimension == 3:
             total /= self._length(line)
-        for axis in planes_through(p, line):  # half of it is in the body, the other half its image
+        for axis in planes_through(p, line, self._ends):  # half of it is in the body, the other half its image
             total *= 2.0
             total[axis] = 0.0
         return total
 
     def _length(self, line: Line) -> float:
         """Length of a straight line inside the body, m."""
-        low, high = (end * self.physics.body.length for end in extent(self.physics.body))
+        low, high = self._ends
         t = line.frame[2]
         crossed = np.abs(t) > 1e-12
         ends = np.array([(end - line.position)[crossed] / t[crossed] for end in (low, high)])
@@ -166,15 +172,16 @@ class ConfigurationalForces:
         width = width or line.core
         p, body = self.physics, self.physics.body
         x = self._vertices
-        near = np.flatnonzero(line.distance(self._middle) < 8.0 * line.core).astype(np.int32)
-        points = np.einsum("qk,ckd->cqd", self._corners, x[near])
+        near = _across(self._near_cells, self._middle, line).within(line, 8.0 * line.core).astype(np.int32)
+        corners = x[near]
+        points = np.asarray(self._corners @ corners)
         rest = self._rest(line, near, points)
         weight = line_density(line.distance(points.reshape(-1, 3)), width).reshape(points.shape[:2])
-        edges = (x[near][:, 1:] - x[near][:, :1])[:, :, : body.dimension]
+        edges = (corners[:, 1:] - corners[:, :1])[:, :, : body.dimension]
         weight *= np.abs(np.linalg.det(edges))[:, None] * self._weights
         force = peach_koehler(np.einsum("cq,cqij->ij", weight, rest)[None], line)[0]
         packed = global_sum(body.mesh.comm, np.append(force, weight.sum()))
-        for axis in planes_through(p, line):
+        for axis in planes_through(p, line, self._ends):
             packed[axis] = 0.0
         return np.asarray(packed[:3] / packed[3])
 
@@ -182,44 +189,58 @@ class ConfigurationalForces:
         """Stress at the quadrature points (cells, q, 3) of some cells without a line's own, Pa, (cells, q, 3, 3)."""
         p = self.physics
         sigma = np.zeros((*points.shape[:2], 3, 3))
+        tags = self._tags[cells]
+        known = self._known.x.array.reshape(-1, points.shape[1], 3, 3)[cells]
+        alone = [replace(line, slip=False, rest=0)]  # a row has no stress of its own in its middle plane
+        known -= distortion_at(alone, points.reshape(-1, 3), p.poissons_ratio, p.case.plane).reshape(known.shape)
         for phase in p.phases:
-            here = np.isin(cells, p.body.cell_tags.find(p.body.phases[phase]))
+            here = tags == p.body.phases[phase]
             if phase not in self._stress:
                 c = self.derived.everywhere(phase)
                 e = energies.elastic_strain(energies.gradient(p.u), c, p.laws[phase])
-                self._stress[phase] = fem.Expression(energies.stress(e, p.stiffness), self._points)
+                self._stress[phase] = fem.Expression(energies.stress(e, p.laws[phase].stiffness), self._points)
             if here.any():
                 values = self._stress[phase].eval(p.body.mesh, cells[here])
                 sigma[here] = np.asarray(values).reshape(int(here.sum()), points.shape[1], 3, 3)
-        known = self._known.x.array.reshape(-1, points.shape[1], 3, 3)[cells]
-        alone = [replace(line, slip=False, rest=0)]  # a row has no stress of its own in its middle plane
-        own = distortion_at(alone, points.reshape(-1, 3), p.poissons_ratio, p.case.plane).reshape(known.shape)
-        stiffness = p.stiffness.x.array.reshape(-1, 6, 6)[cells]
-        sigma += _stress(stiffness, known - own)
+                sigma[here] += _stress(p.laws[phase].stiffness.value, known[here])
         return sigma * p.scales.stress
 
 
 def _stress(stiffness: Array, beta: Array) -> Array:
-    """C : sym beta, for (cells, 6, 6) and (cells, q, 3, 3)."""
+    """C : sym beta, for (6, 6) and (cells, q, 3, 3)."""
     e = 0.5 * (beta + beta.swapaxes(-1, -2))
     rows, columns = np.array(VOIGT).T
-    s = np.einsum("cab,cqb->cqa", stiffness, e[..., rows, columns] * [1.0, 1.0, 1.0, 2.0, 2.0, 2.0])
+    s = (e[..., rows, columns] * [1.0, 1.0, 1.0, 2.0, 2.0, 2.0]) @ stiffness.T
     out = np.empty_like(e)
     out[..., rows, columns] = out[..., columns, rows] = s
     return out
 
 
-def _clearance(line: Line, other: Line) -> float:
-    """Least distance between two lines that are not parallel, m; of rows, that of their planes at worst."""
-    normal = np.cross(line.frame[2], other.frame[2])
-    if line.period is not None or other.period is not None:
-        normal = line.frame[1]
-    return float(abs((other.position - line.position) @ normal) / np.linalg.norm(normal))
+def _across(kept: dict[tuple[float, ...], Across], points: Array, line: Line) -> Across:
+    key = Across.key(line)
+    if key not in kept:
+        kept[key] = Across(points, line)
+    return kept[key]
 
 
-def planes_through(physics: ChemoMechanics, line: Line) -> list[int]:
-    """Axes whose plane of symmetry a line lies in."""
-    low, high = (end * physics.body.length for end in extent(physics.body))
+def _clearance(line: Line, places: Array, directions: Array, in_rows: Flags) -> float:
+    """Least distance from a line to others that are not parallel, m; of rows, that of their planes at worst.
+
+    Args:
+        line: The line.
+        places: Points of the others, shape (n, 3), m.
+        directions: Their directions, shape (n, 3).
+        in_rows: Which of them are rows, shape (n,).
+    """
+    normals = np.cross(line.frame[2], directions)
+    normals[in_rows | (line.period is not None)] = line.frame[1]
+    apart = np.abs(np.sum((places - line.position) * normals, axis=1)) / np.linalg.norm(normals, axis=1)
+    return float(np.min(apart, initial=np.inf))
+
+
+def planes_through(physics: ChemoMechanics, line: Line, ends: tuple[Array, ...]) -> list[int]:
+    """Axes whose plane of symmetry a line lies in; ``ends`` are the lowest and highest coordinates of the body, m."""
+    low, high = ends
     reach = 1e-6 * line.core
     axes = [AXES[name] for name in physics.case.domain.mirror]
     return [k for k in axes if min(abs(line.position[k] - low[k]), abs(line.position[k] - high[k])) < reach]
@@ -247,21 +268,25 @@ class Surroundings:
         for phase in physics.phases:
             used[physics.vertices[phase]] += 1
         self._between = body.points()[used > 1]
+        self._ends = tuple(end * body.length for end in extent(body))
+        self._interfaces: dict[tuple[float, ...], Across] = {}
+        self._surfaces: dict[tuple[float, ...], Across] = {}
 
     def surface(self, line: Line) -> float:
         """Distance to the surface, m; ends of the line and planes of symmetry through it do not count. Collective."""
-        side = np.abs(self._normals @ line.frame[2]) < 0.9
-        for axis in planes_through(self.physics, line):
-            side &= np.abs(self._normals[:, axis]) < 0.9
-        return self._least(line, self._surface[side])
+        planes = planes_through(self.physics, line, self._ends)
+        key = (*Across.key(line), *planes)
+        if key not in self._surfaces:
+            side = np.abs(self._normals @ line.frame[2]) < 0.9
+            for axis in planes:
+                side &= np.abs(self._normals[:, axis]) < 0.9
+            self._surfaces[key] = Across(self._surface[side], line)
+        return global_min(self.physics.body.mesh.comm, self._surfaces[key].least(line))
 
     def interface(self, line: Line) -> float:
         """Distance to the next phase, m, infinite in a body of one. Collective."""
-        return self._least(line, self._between)
-
-    def _least(self, line: Line, points: Array) -> float:
-        least = float(np.min(line.distance(points))) if len(points) else np.inf
-        return global_min(self.physics.body.mesh.comm, least)
+        near = _across(self._interfaces, self._between, line)
+        return global_min(self.physics.body.mesh.comm, near.least(line))
 
 
 def forces(at_work: ConfigurationalForces) -> list[dict[str, Any]]:
@@ -276,6 +301,7 @@ def forces(at_work: ConfigurationalForces) -> list[dict[str, Any]]:
     lines = [line for line in physics.lines if not line.image]
     places = np.array([line.position for line in physics.lines])
     directions = np.array([line.frame[2] for line in physics.lines])
+    in_rows = np.array([line.period is not None for line in physics.lines])
     around = Surroundings(physics)
     nodal = at_work.nodal()
     out = []
@@ -288,8 +314,8 @@ def forces(at_work: ConfigurationalForces) -> list[dict[str, Any]]:
         if line.period is not None:
             reach = min(reach, 0.45 * line.period)
         along = np.abs(directions @ line.frame[2]) > 1.0 - 1e-9
-        for k in np.flatnonzero(~along):
-            reach = min(reach, 0.5 * _clearance(line, physics.lines[k]))
+        cross = np.flatnonzero(~along)
+        reach = min(reach, 0.5 * _clearance(line, places[cross], directions[cross], in_rows[cross]))
         near = np.flatnonzero(along & (line.distance(places) < 2.0 * reach))
         others = [physics.lines[k] for k in near if physics.lines[k] is not line]
         force = None

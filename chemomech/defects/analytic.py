@@ -19,6 +19,8 @@ import numpy as np
 from chemomech.defects.rows import Row
 from chemomech.typing import Array
 
+type Components = tuple[Array | float, Array | float]
+
 
 @dataclass(frozen=True, slots=True)
 class EdgeField:
@@ -48,8 +50,7 @@ class EdgeField:
 
     @property
     def _nu(self) -> float:
-        """Poisson's ratio of the plane problem: nu/(1 + nu) stands for nu in plane stress."""
-        return self.poissons_ratio if self.plane == "strain" else self.poissons_ratio / (1.0 + self.poissons_ratio)
+        return plane_poisson(self.poissons_ratio, self.plane)
 
     @property
     def components(self) -> tuple[float, float]:
@@ -70,11 +71,7 @@ class EdgeField:
 
         Behind a row it grows by one step per line; halfway between two lines it is a whole number of steps and a half.
         """
-        row, c2 = Row(self.period), y**2 + self.core**2
-        c = np.sqrt(c2)
-        _, _, t1, t2 = row.sums(x, c2)
-        tail = 3.0 * row.angle(x, c) / (8.0 * c2**2 * c) - 3.0 * t1 / (8.0 * c2**2) - t2 / (4.0 * c2)
-        return np.asarray(2.0 * self.core**4 / np.pi * tail)
+        return slip_tail(x, y, self.core, Row(self.period))
 
     def stress(self, x: Array, y: Array) -> Array:
         """Stress, Pa.
@@ -103,38 +100,11 @@ class EdgeField:
 
     def distortion_entries(self, x: Array, y: Array) -> Array:
         """The entries of ``distortion`` that do not vanish, in the order of ``ENTRIES``, shape (n, 5)."""
-        xx, yy, xy, yx = self._plane(x, y)
-        trace = xx + yy
-        out = np.empty((len(xx), len(ENTRIES)))
-        out[:, 0] = 0.5 * (xx - self._nu * trace)
-        out[:, 1] = 0.5 * (yy - self._nu * trace)
-        out[:, 2] = xy - yx
-        out[:, 3] = yx
-        out[:, 4] = 0.0 if self.plane == "strain" else -0.5 * self._nu * trace
-        return out
+        return entries(self._plane(x, y), self._nu, self.plane)
 
     def _plane(self, x: Array, y: Array) -> Array:
         """s_xx/G, s_yy/G, s_xy/G and beta_yx, shape (4, n)."""
-        a2, nu, (b_x, b_y) = self.core**2, self._nu, self.components
-        c2, y2 = y**2 + a2, y**2
-        s1, s2, t1, t2 = Row(self.period).sums(x, c2)
-        out = np.zeros((4, len(s1)))
-        if b_x:
-            d = b_x / (2.0 * np.pi * (1.0 - nu))
-            out[0] = -d * y * (3.0 * s1 - 2.0 * y2 * s2)
-            out[1] = d * y * (s1 - 2.0 * c2 * s2)
-            out[2] = d * (t1 - 2.0 * y2 * t2)
-            out[3] = -d * ((y2 + (1.0 - nu) * a2) * t2 + (0.5 - nu) * t1)
-        if b_y:
-            d = b_y / (2.0 * np.pi * (1.0 - nu))
-            out[0] += d * (t1 - 2.0 * y2 * t2)
-            out[1] += d * (t1 + 2.0 * c2 * t2)
-            out[2] += d * y * (s1 - 2.0 * c2 * s2)
-            out[3] -= d * y * ((c2 + (1.0 - nu) * a2) * s2 + (0.5 - nu) * s1)
-        if self.period is not None:
-            out[0] -= self.rest * b_x / ((1.0 - nu) * self.period)
-            out[3] -= self.rest * 0.5 * b_y / self.period
-        return out
+        return plane_fields(x, y, self.components, self.core, self._nu, Row(self.period), self.rest)
 
     def displacement(self, x: Array, y: Array) -> Array:
         """Displacement, m, shape (n, 3), with the slipped half plane behind the line (x < 0).
@@ -142,24 +112,129 @@ class EdgeField:
         The jump across the slipped plane is spread like the core: the y derivative holds the slip b W. Far below a row
         nothing moves; a single line leaves a rigid motion open.
         """
-        row, a2, nu, (b_x, b_y) = Row(self.period), self.core**2, self._nu, self.components
-        c2 = y**2 + a2
-        c = np.sqrt(c2)
-        s1, _, t1, _ = row.sums(x, c2)
-        logarithm = (0.5 - nu) * row.logarithm(x, c, self.core)
-        turn = row.angle(x, c) * (1.0 / c + a2 / (2.0 * c2 * c)) - a2 * t1 / (2.0 * c2)
-        across = y * t1 / (2.0 * (1.0 - nu))
-        k = 1.0 / (4.0 * np.pi * (1.0 - nu))
         u = np.zeros((*np.shape(x), 3))
-        u[..., 0] = b_x / (2.0 * np.pi) * (across + y * turn)
-        u[..., 0] += b_y * k * ((c2 - (1.0 - nu) * a2) * s1 + logarithm)
-        u[..., 1] = b_x * k * ((y**2 + (1.0 - nu) * a2) * s1 - logarithm)
-        u[..., 1] += b_y / (2.0 * np.pi) * (y * turn - across)
-        if self.period is not None:
-            h_x, h_y = 0.5 * b_x / self.period, 0.5 * b_y / self.period
-            u[..., 0] += self.rest * (0.25 * b_x - h_x * x + h_y * y)
-            u[..., 1] += self.rest * (0.25 * b_y - h_y * x + nu / (1.0 - nu) * h_x * y)
+        u[..., 0], u[..., 1] = displacements(x, y, self.components, self.core, self._nu, Row(self.period), self.rest)
         return u
+
+
+def plane_poisson(nu: float, plane: str) -> float:
+    """Poisson's ratio of the plane problem: nu/(1 + nu) stands for nu in plane stress."""
+    return nu if plane == "strain" else nu / (1.0 + nu)
+
+
+# -- for one line or many: all numbers of a line may be arrays that broadcast against the coordinates ------
+
+
+def slip_tail(x: Array, y: Array, core: Array | float, row: Row) -> Array:
+    """W, 1/m, of ``EdgeField.slip_density``."""
+    c2 = y**2 + core**2
+    c = np.sqrt(c2)
+    _, _, t1, t2 = row.sums(x, c2)
+    tail = 3.0 * row.angle(x, c) / (8.0 * c2**2 * c) - 3.0 * t1 / (8.0 * c2**2) - t2 / (4.0 * c2)
+    return np.asarray(2.0 * core**4 / np.pi * tail)
+
+
+def plane_fields(
+    x: Array, y: Array, burgers: Components, core: Array | float, nu: float, row: Row, rest: Array | float
+) -> Array:
+    """The fields of which stress and distortion are made.
+
+    Args:
+        x: Coordinates along the row, m.
+        y: Coordinates along its normal, m.
+        burgers: b_x and b_y, m.
+        core: Core width a, m.
+        nu: Poisson's ratio of the plane problem.
+        row: The images.
+        rest: Side of a row at rest.
+
+    Returns:
+        s_xx/G, s_yy/G, s_xy/G and beta_yx, shape (4, ...).
+    """
+    b_x, b_y = burgers
+    a2, y2 = core**2, y**2
+    c2 = y2 + a2
+    s1, s2, t1, t2 = row.sums(x, c2)
+    out = np.zeros((4, *s1.shape))
+    if np.any(b_x):
+        d = b_x / (2.0 * np.pi * (1.0 - nu))
+        out[0] = -d * y * (3.0 * s1 - 2.0 * y2 * s2)
+        out[1] = d * y * (s1 - 2.0 * c2 * s2)
+        out[2] = d * (t1 - 2.0 * y2 * t2)
+        out[3] = -d * ((y2 + (1.0 - nu) * a2) * t2 + (0.5 - nu) * t1)
+    if np.any(b_y):
+        d = b_y / (2.0 * np.pi * (1.0 - nu))
+        out[0] += d * (t1 - 2.0 * y2 * t2)
+        out[1] += d * (t1 + 2.0 * c2 * t2)
+        out[2] += d * y * (s1 - 2.0 * c2 * s2)
+        out[3] -= d * y * ((c2 + (1.0 - nu) * a2) * s2 + (0.5 - nu) * s1)
+    if row.period is not None:
+        out[0] -= rest * b_x / ((1.0 - nu) * row.period)
+        out[3] -= rest * 0.5 * b_y / row.period
+    return out
+
+
+def displacements(
+    x: Array, y: Array, burgers: Components, core: Array | float, nu: float, row: Row, rest: Array | float,
+    turned: Array | float = 0.0,
+) -> Array:  # fmt: skip
+    """Components u_x and u_y of ``EdgeField.displacement``, m, shape (2, ...).
+
+    Args:
+        x: Coordinates along the row, m.
+        y: Coordinates along its normal, m.
+        burgers: b_x and b_y, m.
+        core: Core width a, m.
+        nu: Poisson's ratio of the plane problem.
+        row: The images.
+        rest: Side of a row at rest.
+        turned: Taken off the sum of the angles of the images: with its value in the plane of the row, pi behind a
+            line, the displacement is smooth across that plane, and misses turned/pi b ``step``.
+    """
+    b_x, b_y = burgers
+    a2 = core**2
+    c2 = y**2 + a2
+    c = np.sqrt(c2)
+    s1, _, t1, _ = row.sums(x, c2)
+    logarithm = (0.5 - nu) * row.logarithm(x, c, core)
+    turn = (row.angle(x, c) - turned) * (1.0 / c + a2 / (2.0 * c2 * c)) - a2 * t1 / (2.0 * c2)
+    across = y * t1 / (2.0 * (1.0 - nu))
+    k = 1.0 / (4.0 * np.pi * (1.0 - nu))
+    u = np.zeros((2, *s1.shape))
+    u[0] = b_x / (2.0 * np.pi) * (across + y * turn)
+    u[0] += b_y * k * ((c2 - (1.0 - nu) * a2) * s1 + logarithm)
+    u[1] = b_x * k * ((y**2 + (1.0 - nu) * a2) * s1 - logarithm)
+    u[1] += b_y / (2.0 * np.pi) * (y * turn - across)
+    if row.period is not None:
+        h_x, h_y = 0.5 * b_x / row.period, 0.5 * b_y / row.period
+        u[0] += rest * (0.25 * b_x - h_x * x + h_y * y)
+        u[1] += rest * (0.25 * b_y - h_y * x + nu / (1.0 - nu) * h_x * y)
+    return u
+
+
+def step(y: Array, core: Array | float) -> Array:
+    """Integral of W(-inf, y) from y = 0: y (1/c + a^2/(2 c^3))/2, from -1/2 to 1/2."""
+    c2 = y**2 + core**2
+    return np.asarray(0.5 * y * (1.0 + 0.5 * core**2 / c2) / np.sqrt(c2))
+
+
+def entries(plane: Array, nu: float, state: str) -> Array:
+    """The entries of the distortion that do not vanish, (n, 5) in the order of ``ENTRIES``, of ``plane_fields`` (4, n).
+
+    Args:
+        plane: What ``plane_fields`` returns, or a sum of it.
+        nu: Poisson's ratio of the plane problem.
+        state: Plane ``strain`` or plane ``stress``.
+    """
+    xx, yy, xy, yx = plane
+    trace = xx + yy
+    out = np.empty((len(xx), len(ENTRIES)))
+    out[:, 0] = 0.5 * (xx - nu * trace)
+    out[:, 1] = 0.5 * (yy - nu * trace)
+    out[:, 2] = xy - yx
+    out[:, 3] = yx
+    out[:, 4] = 0.0 if state == "strain" else -0.5 * nu * trace
+    return out
 
 
 # Entries of the distortion that do not vanish in plane problems.

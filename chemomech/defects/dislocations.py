@@ -12,12 +12,15 @@ import numpy.typing as npt
 from chemomech.case import Case, Dislocation
 from chemomech.case.parts import Box, MeshFile, Rectangle
 from chemomech.case.regions import AXES, NEAR
-from chemomech.defects.analytic import ENTRIES, EdgeField
+from chemomech.defects.across import Across
+from chemomech.defects.analytic import ENTRIES, EdgeField, step
+from chemomech.defects.bundles import Displacement, Elastic, Slip
+from chemomech.defects.many import blocks, cell_sums, point_sums, reaches
 from chemomech.defects.rows import Row
-from chemomech.defects.simplex import ORDER, cell_averages, sampled_averages
+from chemomech.defects.simplex import ORDER, Simplices, averages, cell_averages, rule, sampled_averages
 from chemomech.errors import CaseError
 from chemomech.materials.laws import Isotropic
-from chemomech.typing import Array, Flags
+from chemomech.typing import Array, Flags, Longs
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,8 +183,9 @@ def _mirrored(row: Line, center: Array) -> tuple[Line, ...]:
 
 
 def cell_distortion(
-    lines: Sequence[Line], vertices: Array, poissons_ratio: float = 0.3, plane: str = "strain", tolerance: float = 1e-5
-) -> Array:
+    lines: Sequence[Line], vertices: Array | Simplices, poissons_ratio: float = 0.3, plane: str = "strain",
+    tolerance: float = 1e-5, out: Array | None = None,
+) -> Array:  # fmt: skip
     """Mean distortion that dislocations bring into every cell beforehand.
 
     Linear displacements have a constant gradient per cell, and so must have this: otherwise its variation inside a
@@ -193,11 +197,31 @@ def cell_distortion(
         vertices: Corners of the simplices, shape (cells, corners, 3), m.
         poissons_ratio: nu of the infinite medium; any will do, that of the body makes the rest small.
         plane: ``strain`` or ``stress``.
-        tolerance: Error of a mean allowed, relative to b/a.
+        tolerance: Error of a mean allowed per line, relative to b/a.
+        out: Where to write the result, if there is an array for it.
 
     Returns:
         Shape (cells, 3, 3).
     """
+    if out is None:
+        out = np.empty((len(vertices), 3, 3))
+    few, many = _gathered(lines)
+    for some in blocks(len(vertices)):
+        out[some] = _distortion_of(few, vertices[some], poissons_ratio, plane, tolerance)
+    corners, weights = rule(vertices.shape[1])
+    for parallel in many:
+        bundle = _bundle(parallel, poissons_ratio, plane)
+        add, refine = partial(_add_distortion, bundle, plane, out[:, None]), partial(_refined, bundle, tolerance)
+        cell_sums(bundle, vertices, corners, weights[:, None], tolerance, add, refine)
+    return out
+
+
+def _add_distortion(bundle: Elastic | Slip, plane: str, out: Array, cells: Longs, values: Array) -> None:
+    out[cells] += bundle.distortion(values.reshape(len(values), -1), plane).reshape(*values.shape[1:], 3, 3)
+
+
+def _distortion_of(lines: Sequence[Line], vertices: Array, nu: float, plane: str, tolerance: float) -> Array:
+    """The sum over lines, one by one."""
     out = np.zeros((len(vertices), 3, 3))
     for line in lines:
         allowed = tolerance * line.burgers / line.core
@@ -206,8 +230,11 @@ def cell_distortion(
             out -= density[:, :, None] * np.outer(line.vector, line.frame[1])
             continue
         entries = np.zeros((len(vertices), len(ENTRIES)))
-        function = partial(_entries, line, poissons_ratio, plane)
-        rough = _rough_inside(line, vertices, tolerance)
+        function = partial(_entries, line, nu, plane)
+        center = vertices.mean(axis=1)
+        x, y, _ = line.local(center).T
+        r = np.sqrt(Row(line.period).nearest(x) ** 2 + y**2 + line.core**2)
+        rough = _rough(r, line.core, reaches(vertices), tolerance, ORDER[vertices.shape[1]])
         smooth = np.logical_not(rough)
         entries[smooth] = sampled_averages(function, vertices[smooth])
         entries[rough] = cell_averages(function, vertices[rough], 0.1 * allowed)  # errors of parts of a cell add up
@@ -215,17 +242,66 @@ def cell_distortion(
     return out
 
 
-def _rough_inside(line: Line, vertices: Array, tolerance: float) -> Flags:
+def _refined(
+    bundle: Elastic | Slip, tolerance: float, vertices: Array, owner: Longs, which: Longs
+) -> tuple[Flags, Array]:
+    """Pairs whose mean is not accurate by one application of the rule, and these means (4, those, 1).
+
+    Args:
+        bundle: The lines.
+        tolerance: As of ``cell_distortion``.
+        vertices: Corners of some simplices.
+        owner: Number of the simplex of each pair.
+        which: Number of the line of each pair.
+    """
+    allowed = tolerance * bundle.strength[which] / bundle.core[which]
+    if isinstance(bundle, Slip):
+        rough = np.ones(len(which), dtype=bool)
+    else:
+        r = bundle.distance(bundle.flat(vertices.mean(axis=1))[owner], which)
+        rough = _rough(r, bundle.core[which], reaches(vertices)[owner], tolerance, ORDER[vertices.shape[1]])
+        allowed = 0.1 * allowed
+    lines = which[rough]
+
+    def values(x: Array, pair: Longs) -> Array:
+        return bundle.evaluate(bundle.flat(x)[:, None], lines[pair])[..., 0].T
+
+    return rough, averages(values, vertices[owner[rough]], allowed[rough]).T[..., None]
+
+
+def _rough(r: Array, core: Array | float, reach: Array, tolerance: float, order: int) -> Flags:
     """Cells in which one application of the rule is not accurate enough.
 
     Along any straight path the fields are analytic up to the distance r from the nearest core, r^2 = x^2 + y^2 + a^2.
     In a cell that reaches to d from its center the rule misses less than 0.01 b/r (d/r)^n (found by trial).
     """
-    center = vertices.mean(axis=1)
-    reach = np.sqrt(np.max(np.sum((vertices - center[:, None]) ** 2, axis=2), axis=1))
-    x, y, _ = line.local(center).T
-    r = np.sqrt(Row(line.period).nearest(x) ** 2 + y**2 + line.core**2)
-    return np.asarray(0.05 * (reach / r) ** ORDER[vertices.shape[1]] * line.core / r >= tolerance)
+    return np.asarray(0.05 * (reach / r) ** order * core / r >= tolerance)
+
+
+FEW = 20
+"""Up to so many parallel lines are summed one by one."""
+
+
+def _gathered(lines: Sequence[Line]) -> tuple[list[Line], list[list[Line]]]:
+    """Lines that have few others parallel to them, and the others, those of one direction, period and kind together."""
+    if len(lines) <= FEW:
+        return list(lines), []
+    groups: list[list[Line]] = []
+    for line in lines:
+        for group in groups:
+            first = group[0]
+            parallel = abs(first.frame[2] @ line.frame[2]) > 1.0 - 1e-14
+            if parallel and (first.period, first.slip) == (line.period, line.slip):
+                group.append(line)
+                break
+        else:
+            groups.append([line])
+    few = [line for group in groups if len(group) <= FEW for line in group]
+    return few, [group for group in groups if len(group) > FEW]
+
+
+def _bundle(lines: Sequence[Line], nu: float, plane: str) -> Elastic | Slip:
+    return (Slip if lines[0].slip else Elastic).of(lines, nu, plane)
 
 
 def cell_eigenstrain(
@@ -257,12 +333,48 @@ def distortion_at(lines: Sequence[Line], points: npt.ArrayLike, poissons_ratio: 
     """What ``cell_distortion`` takes the mean of, at points of shape (n, 2) or (n, 3), m; shape (n, 3, 3)."""
     x = _in_space(points)
     out = np.zeros((len(x), 9))
-    for line in lines:
-        if line.slip:
-            out -= np.outer(line.slip_density(x), np.outer(line.vector, line.frame[1]))
-        else:
-            out += _entries(line, poissons_ratio, plane, x) @ _turned(line.frame)
+    few, many = _gathered(lines)
+    for some in blocks(len(x)):
+        for line in few:
+            if line.slip:
+                out[some] -= np.outer(line.slip_density(x[some]), np.outer(line.vector, line.frame[1]))
+            else:
+                out[some] += _entries(line, poissons_ratio, plane, x[some]) @ _turned(line.frame)
+    for parallel in many:
+        bundle = _bundle(parallel, poissons_ratio, plane)
+        out += bundle.distortion(point_sums(bundle, x), plane).reshape(-1, 9)
     return out.reshape(-1, 3, 3)
+
+
+def distortion_in_cells(
+    lines: Sequence[Line], vertices: Array | Simplices, corners: Array, poissons_ratio: float, plane: str = "strain",
+    tolerance: float = 1e-6, out: Array | None = None,
+) -> Array:  # fmt: skip
+    """``distortion_at`` at some points of every cell.
+
+    Args:
+        lines: Dislocation lines.
+        vertices: Corners of the simplices, shape (cells, corners, 3), m.
+        corners: Barycentric coordinates of the points, shape (q, corners).
+        poissons_ratio: nu of the infinite medium.
+        plane: ``strain`` or ``stress``.
+        tolerance: Error allowed per line, relative to b/a, where there are more than ``FEW`` parallel ones.
+        out: Where to write the result, if there is an array for it.
+
+    Returns:
+        Shape (cells, q, 3, 3).
+    """
+    q = len(corners)
+    if out is None:
+        out = np.empty((len(vertices), q, 3, 3))
+    few, many = _gathered(lines)
+    for some in blocks(len(vertices)):
+        points = (corners @ vertices[some]).reshape(-1, 3)
+        out[some] = distortion_at(few, points, poissons_ratio, plane).reshape(-1, q, 3, 3)
+    for parallel in many:
+        bundle = _bundle(parallel, poissons_ratio, plane)
+        cell_sums(bundle, vertices, corners, np.eye(q), tolerance, partial(_add_distortion, bundle, plane, out))
+    return out
 
 
 def lift(lines: Sequence[Line], poissons_ratio: float, plane: str, points: npt.ArrayLike) -> Array:
@@ -276,12 +388,6 @@ def lift(lines: Sequence[Line], poissons_ratio: float, plane: str, points: npt.A
 
 
 # -- an infinite medium ------------------------------------------------------------------------------------
-
-
-def _step(y: Array, core: float) -> Array:
-    """Integral of W(-inf, y) from y = 0: y (1/c + a^2/(2 c^3))/2, from -1/2 to 1/2."""
-    c2 = y**2 + core**2
-    return np.asarray(0.5 * y * (1.0 + 0.5 * core**2 / c2) / np.sqrt(c2))
 
 
 def _in_space(points: npt.ArrayLike) -> Array:
@@ -311,10 +417,15 @@ def infinite_medium_stress(
     """
     space = _in_space(points)
     total = np.zeros((len(space), 3, 3))
-    for line in lines:
-        x, y, _ = line.local(space).T
-        stress = line.field(_shear(material), material.poissons_ratio, plane).stress(x, y)
-        total += line.frame.T @ stress @ line.frame
+    nu = material.poissons_ratio
+    few, many = _gathered([replace(line, slip=False) for line in lines])
+    for some in blocks(len(space)):
+        for line in few:
+            x, y, _ = line.local(space[some]).T
+            total[some] += line.frame.T @ line.field(_shear(material), nu, plane).stress(x, y) @ line.frame
+    for parallel in many:
+        bundle = Elastic.of(parallel, nu, plane)
+        total += bundle.stress(point_sums(bundle, space), _shear(material), plane)
     return total
 
 
@@ -327,13 +438,19 @@ def infinite_medium_displacement(
     """
     space = _in_space(points)
     total = np.zeros((len(space), 3))
-    for line in lines:
-        x, y, _ = line.local(space).T
-        total += line.field(_shear(material), material.poissons_ratio, plane).displacement(x, y) @ line.frame
-        if line.forward:
-            # Slip ahead instead of behind: the half above the plane moves as a whole by -b, spread by the core.
-            still = 0.0 if line.period is None else -0.5 * line.rest
-            total -= np.outer(_step(y, line.core) - still, line.vector)
+    few, many = _gathered([replace(line, slip=False) for line in lines])
+    for some in blocks(len(space)):
+        for line in few:
+            x, y, _ = line.local(space[some]).T
+            field = line.field(_shear(material), material.poissons_ratio, plane)
+            total[some] += field.displacement(x, y) @ line.frame
+            if line.forward:
+                # Slip ahead instead of behind: the half above the plane moves as a whole by -b, spread by the core.
+                still = 0.0 if line.period is None else -0.5 * line.rest
+                total[some] -= np.outer(step(y, line.core) - still, line.vector)
+    for parallel in many:
+        bundle = Displacement.of(parallel, material.poissons_ratio, plane)
+        total += point_sums(bundle, space).T @ bundle.basis[:2]
     return total
 
 
@@ -365,7 +482,6 @@ def local_density(lines: Sequence[Line], points: Array, area: float) -> Array:
         area: Of the body's section across the lines, m^2.
     """
     square = MANY * area / (np.pi * len(lines))
-    count = np.zeros(len(points))
-    for line in lines:
-        count += line.distance(points) ** 2 < square
+    places = np.array([line.position for line in lines])
+    count = Across(places, lines[0]).count(points, np.sqrt(square))
     return np.asarray(count / (np.pi * square))

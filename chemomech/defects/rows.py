@@ -79,10 +79,10 @@ class Row:
         q, less, sine2, sine, _ = self._waves(x, c)
         return np.asarray(0.5 * np.pi - np.pi * x / self.period - np.arctan2(q * sine, less + 2.0 * q * sine2))
 
-    def logarithm(self, x: Array, c: Array, core: float) -> Array:
+    def logarithm(self, x: Array, c: Array, core: Array | float) -> Array:
         """The sum of ln r^2, less a constant: ln(r^2/core^2) for a line, tending to 2 pi c/L far from a row."""
         if self.period is None:
-            return np.log((x**2 + c**2) / core**2)
+            return np.asarray(np.log((x**2 + c**2) / core**2))
         return np.asarray(2.0 * np.pi * c / self.period + np.log(self._waves(x, c)[-1]))
 
     def nearest(self, x: Array) -> Array:

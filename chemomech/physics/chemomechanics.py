@@ -15,6 +15,7 @@ there would act as a gradient energy of its own.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import basix.ufl
@@ -24,6 +25,7 @@ from dolfinx import fem, la, mesh
 
 from chemomech.case import Case
 from chemomech.defects.dislocations import cell_distortion, lift, lines
+from chemomech.defects.simplex import Simplices
 from chemomech.expressions import evaluate
 from chemomech.materials.laws import Material
 from chemomech.materials.orientation import average_moduli, eigenstrain_tensor, molar_volume_tensor, stiffness
@@ -120,7 +122,6 @@ class ChemoMechanics:
         else:
             self.mu = fem.Function(self.space_mu, name="chemical_potential")
 
-        self.stiffness: Function = fem.Function(fem.functionspace(msh, ("DG", 0, (6, 6))))
         self.distortion: Function = fem.Function(fem.functionspace(msh, ("DG", 0, (3, 3))))
         self.lift: Function = fem.Function(self.space_u)
         self._fill_cells()
@@ -138,14 +139,24 @@ class ChemoMechanics:
     # -- coefficients ------------------------------------------------------------------------------
 
     def _fill_cells(self) -> None:
-        body = self.body
-        matrices = self.stiffness.x.array.reshape(-1, 6, 6)
+        body, n = self.body, self.body.dimension
+        cells = Simplices(body.points(), np.asarray(body.mesh.geometry.dofmaps[0]))
+        out = self.distortion.x.array.reshape(-1, 3, 3)
+        cell_distortion(self.lines, cells, self.poissons_ratio, self.case.plane, out=out)
+        nodes = body.dof_coordinates(self.space_u) * self.scales.length
+        self.lift.x.array.reshape(-1, n)[:] = self.lift_at(nodes)
+
+    @cached_property
+    def stiffness(self) -> Function:
+        """C of the problem that is solved, (6, 6), in every cell; made when first asked for.
+
+        Where the phase is known, ``laws[phase].stiffness`` takes no memory.
+        """
+        out: Function = fem.Function(fem.functionspace(self.body.mesh, ("DG", 0, (6, 6))))
+        matrices = out.x.array.reshape(-1, 6, 6)
         for phase in self.phases:
-            matrix = plane_stiffness(stiffness(self.materials[phase].elasticity), self.case.plane, body.dimension)
-            matrices[body.cell_tags.find(body.phases[phase])] = matrix / self.scales.stress
-        distortion = cell_distortion(self.lines, body.cell_vertices(), self.poissons_ratio, self.case.plane)
-        self.distortion.x.array[:] = distortion.ravel()
-        self.lift.x.array[:] = self.lift_at(body.dof_coordinates(self.space_u) * self.scales.length).ravel()
+            matrices[self.body.cell_tags.find(self.body.phases[phase])] = self.laws[phase].stiffness.value
+        return out
 
     def lift_at(self, points: Array) -> Array:
         """The known part of the displacement at points (n, 3) in m, internal units, shape (n, dimension)."""
@@ -174,6 +185,7 @@ class ChemoMechanics:
             diffusivity=number(material.diffusivity / s.diffusivity),
             mobility=material.mobility,
             stiffening=number(float(e6 @ full @ e6) / sites),
+            stiffness=number(plane_stiffness(full, self.case.plane, self.body.dimension)),
         )
 
     def _expansion_vector(self, phase: str) -> Array:
@@ -203,7 +215,7 @@ class ChemoMechanics:
         for p in self.phases:
             c, law = self.c[p], self.laws[p]
             form += energies.chemical_energy(c, law) * self.corner(p)
-            elastic = energies.elastic_energy(energies.elastic_strain(self.beta, c, law), self.stiffness)
+            elastic = energies.elastic_energy(energies.elastic_strain(self.beta, c, law), law.stiffness)
             form += elastic * self.inner(p)
             if law.has_gradient_energy:
                 form += energies.gradient_energy(c, law) * self.inner(p)
@@ -285,7 +297,7 @@ class ChemoMechanics:
         sigma_kk = 0, which leaves e:C:e - (C e)_kk^2/C_kkkk; the mean over the axes is taken.
         """
         d = self.body.dimension
-        matrix = plane_stiffness(stiffness(self.materials[phase].elasticity), self.case.plane, d) / self.scales.stress
+        matrix = self.laws[phase].stiffness.value
         e = self._expansion_vector(phase)
         stress = matrix @ e
         clamped = float(e @ stress)

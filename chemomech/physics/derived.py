@@ -194,5 +194,5 @@ class Derived:
         if name == "strain":
             return ufl.sym(p.beta) if self._shifted else ufl.sym(energies.gradient(p.u + p.lift))
         if name == "stress":
-            return energies.stress(energies.elastic_strain(p.beta, c, law), p.stiffness)
-        return energies.eshelby_stress(p.beta, c, p.mu, law, p.stiffness)
+            return energies.stress(energies.elastic_strain(p.beta, c, law), law.stiffness)
+        return energies.eshelby_stress(p.beta, c, p.mu, law, law.stiffness)

@@ -34,6 +34,7 @@ class PhaseLaw:
         diffusivity: D0.
         mobility: ``darken`` or ``paper``.
         stiffening: (1/9) c_m C : Omega : Omega, used by the ``paper`` mobility.
+        stiffness: C of the problem that is solved, (6, 6).
     """
 
     sites: Expr
@@ -47,6 +48,7 @@ class PhaseLaw:
     diffusivity: Expr
     mobility: str
     stiffening: Expr
+    stiffness: Expr
 
 
 def gradient(u: Expr) -> Expr:
