@@ -7,6 +7,7 @@ from typing import Any
 from petsc4py import PETSc
 
 from chemomech.solvers import linear
+from chemomech.solvers.matrices import give_back
 from chemomech.solvers.newton import Newton
 from chemomech.solvers.system import System
 from chemomech.typing import Array
@@ -66,6 +67,7 @@ class SolverStack:
             setup=self._set_up,
             inexact=linear_solver == "block" and "ksp_rtol" not in options,
         )
+        give_back()
 
     def _set_up(self, snes: PETSc.SNES) -> None:
         if self._elimination is None:

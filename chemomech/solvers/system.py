@@ -11,7 +11,7 @@ from dolfinx.fem import petsc as fem_petsc
 from petsc4py import PETSc
 
 from chemomech.physics.equations import Equations, Form, nodal
-from chemomech.solvers.matrices import Changing, compressed, row_maximum
+from chemomech.solvers.matrices import Changing, compressed, give_back, row_maximum
 from chemomech.typing import Array, DirichletBC, Longs
 
 
@@ -73,6 +73,7 @@ class System:
         }
         self.matrix = PETSc.Mat().createNest(self.blocks, comm=self.comm)
         self.refresh()
+        give_back()
 
     # -- set-up -------------------------------------------------------------------------------------
 
