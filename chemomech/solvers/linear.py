@@ -87,8 +87,6 @@ class DisplacementSolver:
             if exact:
                 block.setOption(PETSc.Mat.Option.SPD, True)
                 self.ksp = self._factorised(block)
-                block.setBlockSize(dimension)
-                block.convert("sbaij")  # half the memory for what is only multiplied from now on
             else:
                 self.ksp = self._multigrid(block, rigid, dimension)
         # K is constant; the assembly of the whole matrix would pass for a change of it.

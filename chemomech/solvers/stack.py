@@ -56,6 +56,9 @@ class SolverStack:
         self.displacement = linear.DisplacementSolver(system.blocks[0][0], rigid, dimension, exact=exact)
         self._elimination: linear.BlockElimination | None = None
         if linear_solver == "block":
+            if exact:  # it is only multiplied from now on: half of it is enough
+                system.blocks[0][0].setBlockSize(dimension)
+                system.blocks[0][0].convert("sbaij")
             self._elimination = linear.BlockElimination(system, self.displacement, relief)
         self.newton = Newton(
             system,
