@@ -31,6 +31,7 @@ STYLES = {  # hues that are told apart by everybody; Okabe and Ito (2008)
     "freefem": ("FreeFEM", "#009E73", "^"),
     "skfem": ("scikit-fem", "#CC79A7", "D"),
 }
+SIDES = {"plain": (7, -9, "left"), "ngsolve": (-7, 4, "right"), "freefem": (7, -3, "left"), "skfem": (7, 3, "left")}
 
 
 def peer(row: dict[str, Any]) -> tuple[str, str]:
@@ -50,7 +51,8 @@ def panel(axes: Axes, rows: list[dict[str, Any]], key: str) -> None:
         look: dict[str, Any] = {"ls": "--", "mfc": "white"} if who[1] else {"ls": "-"}
         axes.plot(*zip(*points, strict=True), color=colour, marker=marker, ms=6, lw=1.6, label=label, **look)
         for x, y in points:
-            text: dict[str, Any] = {"xytext": (0, 6), "textcoords": "offset points", "ha": "center", "fontsize": 8.5}
+            *beside, side = SIDES[who[0]]
+            text: dict[str, Any] = {"xytext": beside, "textcoords": "offset points", "ha": side, "fontsize": 8.5}
             axes.annotate(f"{y:.2g}" if y < 10 else f"{y:.0f}", (x, y), color=colour, **text)
     if not any(key in r for r in rows):
         axes.text(0.5, 0.5, "not measured", transform=axes.transAxes, ha="center", va="center", color="#888888")
