@@ -13,8 +13,8 @@ from chemomech.solvers.system import System
 from chemomech.typing import Array
 
 DIRECT_LIMIT = {2: 20_000, 3: 4_000}
-"""Unknowns up to which one factorisation of everything is chosen: slower, but nobody waits, and without an iteration two
-runs on several ranks differ by rounding only."""
+"""Unknowns up to which one factorisation of everything is chosen: slower, but nobody waits, and without an iteration
+two runs on several ranks differ by rounding only."""
 
 EXACT_LIMIT = {2: 4_000_000, 3: 8_000}
 """Unknowns up to which the displacement block is factorised instead of multigrid."""
