@@ -207,7 +207,7 @@ def orthonormal(vectors: list[PETSc.Vec]) -> None:
 class BlockElimination:
     """The preconditioner as a PETSc Python context.
 
-    The multigrid hierarchy of S is kept while S stays near the matrix it was made for and the iterations stay few.
+    The multigrid hierarchy of S is kept while the diagonals S is made of stay near those it was made for.
 
     Args:
         system: The block system.
