@@ -146,7 +146,7 @@ class Simulation:
         if not p.open_equilibrium:
             p.set_potential(self.solver.system)
         self.state.begin(sum(p.amounts().values()))
-        self._watch_energy()
+        self._watch_energy(p.free_energy())
 
     def restore(self, saved: checkpoint.Checkpoint) -> None:
         """Take up a checkpoint."""
@@ -215,6 +215,7 @@ class Simulation:
             p.distortion.x.array[:] = part * distortion
             if load is not None and full is not None:
                 load[:] = part * full
+            solver.system.refresh()
 
         done, part = 0.0, 1.0
         while done < 1.0:
@@ -235,7 +236,7 @@ class Simulation:
         f = formula(0.0, (), "backward-euler")
         supplied = sum(p.amounts().values()) - self.state.begun if p.open_equilibrium else 0.0
         self.state.accept(f, 0.0, supplied)
-        self._watch_energy()
+        self._watch_energy(p.free_energy())
 
     def _count(self) -> None:
         self.newton_iterations += self.solver.newton.iterations
@@ -289,28 +290,25 @@ class Simulation:
             if not control.accept(f, global_max(self.comm, local)):
                 self.rejected += 1
                 state.reset()
-            elif f.order == 2 and self.guarded and self._energy_rose():
+                continue
+            supplied = self.comm.allreduce(self.solver.system.supplied) + float(p.step.value) * self._influx
+            supplied += sum(w * old for w, old in zip(f.weights, state.supplied, strict=False))
+            if not self._reservoirs:
+                p.set_amount(state.begun + supplied)
+            energy = p.free_energy()
+            if f.order == 2 and self.guarded and energy - self._energies[-1] > 1e-12 * abs(self._energies[0] - energy):
                 # BDF2 may overshoot near equilibrium; backward Euler can't raise a convex energy.
                 self.rejected += 1
                 state.reset()
                 control.wish = h
                 dissipative = True
-            else:
-                break
-        supplied = self.comm.allreduce(self.solver.system.supplied) + float(p.step.value) * self._influx
-        supplied += sum(w * old for w, old in zip(f.weights, state.supplied, strict=False))
-        if not self._reservoirs:
-            p.set_amount(state.begun + supplied)
+                continue
+            break
         state.accept(f, goal, supplied)
-        self._watch_energy()
+        self._watch_energy(energy)
 
-    def _energy_rose(self) -> bool:
-        energy = self.physics.free_energy()
-        return energy - self._energies[-1] > 1e-12 * abs(self._energies[0] - energy)
-
-    def _watch_energy(self) -> None:
+    def _watch_energy(self, energy: float) -> None:
         """Record by how much the free energy ever rose."""
-        energy = self.physics.free_energy()
         if self._energies:
             self.energy_rise = max(self.energy_rise, energy - self._energies[-1])
         self._energies = [*self._energies[:1], energy]

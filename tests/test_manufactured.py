@@ -86,7 +86,7 @@ class Manufactured(Simulation):
         residuals = tuple(f - s for f, s in zip(p.equations.residuals, sources, strict=True))
         self.solver.destroy()
         self.solver = SolverStack(
-            System(dataclasses.replace(p.equations, residuals=residuals)),
+            System(dataclasses.replace(p.equations, residuals=residuals, changing=(*p.equations.changing, self.now))),
             rigid_motions(self.body, p.space_u), [p.relief(phase)], 2, linear_solver="direct",
             tolerance=given.solver.tolerance, max_iterations=20, length=self.length, options={},
         )  # fmt: skip

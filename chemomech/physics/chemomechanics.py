@@ -30,7 +30,7 @@ from chemomech.meshing.body import Body
 from chemomech.physics import energies
 from chemomech.physics.constraints import Constraints, constrain, extent, node_map
 from chemomech.physics.energies import PhaseLaw
-from chemomech.physics.equations import Equations, Form, Unknown, differentiate
+from chemomech.physics.equations import Equations, Form, Unknown
 from chemomech.physics.scales import Scales
 from chemomech.typing import Array, Constant, DirichletBC, Function, Ints, Mesh
 
@@ -224,8 +224,6 @@ class ChemoMechanics:
         if not self.open_equilibrium:
             residuals.append(self.balance())
             unknowns.append(Unknown("chemical_potential", self.mu))
-        residuals = [ufl.algorithms.expand_derivatives(f) for f in residuals]
-        jacobian, constant = differentiate(residuals, unknowns, (self.step, *self.c_star.values()))
         loads: list[Array | None] = [None] * len(unknowns)
         loads[0] = self.constraints.load
         dirichlet: list[tuple[DirichletBC, ...]] = [()] * len(unknowns)
@@ -235,8 +233,7 @@ class ChemoMechanics:
         return Equations(
             unknowns=tuple(unknowns),
             residuals=tuple(residuals),
-            jacobian=jacobian,
-            constant=constant,
+            changing=(self.step, *self.c_star.values(), *((self.mu,) if self.open_equilibrium else ())),
             entity_maps=self.entity_maps or None,
             dirichlet=tuple(dirichlet),
             supply=self.constraints.supply,
@@ -257,7 +254,8 @@ class ChemoMechanics:
         form = 0
         for p in self.phases:
             law, c = self.laws[p], self.c[p]
-            form += law.sites * (c - self.c_star[p]) * q * self.corner(p)
+            form += law.sites * c * q * self.corner(p)
+            form += -law.sites * self.c_star[p] * q * self.corner(p)
             if not self.closed_equilibrium:
                 flux = energies.lithium_flux(c, self.mu, law)
                 form += -self.step * ufl.inner(flux, ufl.grad(q)) * self.inner(p)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,14 +50,31 @@ class Replacement:
 
 
 @dataclass(frozen=True, slots=True)
+class Parts:
+    """A residual as the sum of three forms, each None where nothing belongs to it.
+
+    Attributes:
+        affine: Linear in the unknowns with coefficients that never change.
+        given: Free of the unknowns, changing from step to step.
+        changing: The rest.
+        affine_slopes, changing_slopes: Their derivatives with respect to each unknown by UFL, None where they vanish.
+    """
+
+    affine: Form | None
+    given: Form | None
+    changing: Form | None
+    affine_slopes: tuple[Form | None, ...]
+    changing_slopes: tuple[Form | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Equations:
     """A nonlinear block system F_i(x_0, x_1, ...) = loads_i.
 
     Attributes:
         unknowns: The fields x_i; equation i is tested in the space of x_i.
         residuals: UFL forms F_i.
-        jacobian: UFL forms dF_i/dx_j; None where it vanishes.
-        constant: Whether a block never changes during a computation.
+        changing: Coefficients and constants, beside the unknowns, that change from step to step.
         entity_maps: Maps between the meshes the unknowns live on.
         dirichlet: Conditions on each unknown.
         supply: Owned rows of the last equation where lithium may enter because c or mu is fixed.
@@ -68,36 +84,59 @@ class Equations:
 
     unknowns: tuple[Unknown, ...]
     residuals: tuple[Form, ...]
-    jacobian: tuple[tuple[Form | None, ...], ...]
-    constant: tuple[tuple[bool, ...], ...]
+    changing: tuple[Any, ...] = ()
     entity_maps: list[Any] | None = None
     dirichlet: tuple[tuple[DirichletBC, ...], ...] = ()
     replacements: tuple[Replacement, ...] = ()
     loads: tuple[Array | None, ...] = ()
     supply: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int32))
 
+    def parts(self) -> tuple[Parts, ...]:
+        """The residuals, sorted by what their integrals depend on."""
+        return tuple(self._sorted(f) for f in self.residuals)
 
-def differentiate(
-    residuals: Sequence[Form], unknowns: Sequence[Unknown], changing: Sequence[Any] = ()
-) -> tuple[tuple[tuple[Form | None, ...], ...], tuple[tuple[bool, ...], ...]]:
-    """Jacobian blocks dF_i/dx_j by UFL, and which of them are constant.
+    def _sorted(self, residual: Form) -> Parts:
+        unknowns = {id(u.function) for u in self.unknowns}
+        changing = {id(c) for c in self.changing}
+        forms: dict[str, list[Form]] = {"affine": [], "given": [], "changing": []}
+        slopes: dict[str, list[tuple[Form | None, ...]]] = {"affine": [], "given": [], "changing": []}
+        for integral in ufl.algorithms.expand_derivatives(residual).integrals():
+            form = ufl.Form([integral])
+            named = named_in(form)
+            derivatives = tuple(_derivative(form, u.function) for u in self.unknowns) if named & unknowns else ()
+            bent = any(named_in(d) & unknowns for d in derivatives if d is not None)
+            kind = "affine"
+            if named & changing:
+                kind = "changing" if named & unknowns else "given"
+            elif bent:
+                kind = "changing"
+            forms[kind].append(form)
+            slopes[kind].append(derivatives or (None,) * len(self.unknowns))
 
-    Args:
-        residuals: Forms F_i.
-        unknowns: Fields x_j.
-        changing: Further coefficients and constants that change during a computation (a time step, say).
-    """
-    moving = {id(u.function) for u in unknowns} | {id(c) for c in changing}
-    blocks: list[tuple[Form | None, ...]] = []
-    flags: list[tuple[bool, ...]] = []
-    for residual in residuals:
-        row: list[Form | None] = []
-        fixed: list[bool] = []
-        for unknown in unknowns:
-            trial = ufl.TrialFunction(unknown.function.function_space)
-            block = ufl.algorithms.expand_derivatives(ufl.derivative(residual, unknown.function, trial))
-            row.append(None if block.empty() else block)
-            fixed.append(not any(id(c) in moving for c in (*block.coefficients(), *block.constants())))
-        blocks.append(tuple(row))
-        flags.append(tuple(fixed))
-    return tuple(blocks), tuple(flags)
+        def added(parts: list[Form | None]) -> Form | None:
+            integrals = [i for form in parts if form is not None for i in form.integrals()]
+            return ufl.Form(integrals) if integrals else None
+
+        columns = range(len(self.unknowns))
+        return Parts(
+            **{kind: added(list(found)) for kind, found in forms.items()},
+            affine_slopes=tuple(added([s[j] for s in slopes["affine"]]) for j in columns),
+            changing_slopes=tuple(added([s[j] for s in slopes["changing"]]) for j in columns),
+        )
+
+
+def _derivative(form: Form, function: Function) -> Form | None:
+    trial = ufl.TrialFunction(function.function_space)
+    out = ufl.algorithms.expand_derivatives(ufl.derivative(form, function, trial))
+    return None if out.empty() else out
+
+
+def named_in(form: Form) -> set[int]:
+    """Identities of the coefficients and constants of a form."""
+    return {id(c) for c in (*form.coefficients(), *form.constants())}
+
+
+def nodal(form: Form) -> bool:
+    """Whether all integrals use the corners of the cells, so that a dof meets only those of its own node."""
+    rules = [integral.metadata().get("quadrature_rule") for integral in form.integrals()]
+    return all(rule == "vertex" for rule in rules)

@@ -1,14 +1,18 @@
 """Linear solvers of the coupled system: a direct one, and block elimination for large problems.
 
 The Jacobian has the form [K, -B, 0; -B^T, D, -M; 0, M', g A] for (u, c, mu). M is diagonal (corner quadrature),
-and so is the chemical part of D; its elastic part is a mass matrix. One application of the preconditioner
-eliminates in that order: displacement by one solve with K, c by a diagonal D~, mu by the Schur complement
-S = g A + M' D~^-1 M, and goes back. D~ holds the chemical part and the stiffness e:C:e - (C e)_kk^2/C_kkkk that is
-left when the body relaxes around a concentration wave (e is the eigenstrain per unit of c).
+and so is the chemical part of D; its elastic part is a mass matrix. The equation of u is linear, so its residual
+vanishes but for what the solver of K leaves: c and mu come first, with the body's relaxation in their equation,
+and then the displacement that follows them. One application of the preconditioner takes c by a diagonal D~, mu by
+the Schur complement S = g A + M' D~^-1 M, and u by one solve with K. D~ holds the chemical part and the stiffness
+e:C:e - (C e)_kk^2/C_kkkk that is left when the body relaxes around a concentration wave (e is the eigenstrain per
+unit of c).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from itertools import count
 from typing import Any
 
@@ -16,6 +20,7 @@ import numpy as np
 from petsc4py import PETSc
 
 from chemomech.errors import ConvergenceError
+from chemomech.parallel import global_max
 from chemomech.solvers.system import System
 from chemomech.typing import Array
 
@@ -34,6 +39,37 @@ def direct(ksp: PETSc.KSP) -> None:
     pc.setFactorSolverType("mumps")
 
 
+GAMG: dict[str, float] = {"pc_gamg_threshold": 0.02}
+"""Weak couplings are left out of the aggregates: the iterations grow less with the size of the problem."""
+
+
+@contextmanager
+def options(prefix: str, given: Mapping[str, Any]) -> Iterator[None]:
+    """Entries of PETSc's database that are there for a while; what the user has set stays."""
+    database = PETSc.Options()
+    mine = [key for key in given if not database.hasName(prefix + key)]
+    for key in mine:
+        database.setValue(prefix + key, given[key])
+    try:
+        yield
+    finally:
+        for key in mine:
+            database.delValue(prefix + key)
+
+
+BOOMERAMG: dict[int, dict[str, str | float]] = {
+    2: {},
+    3: {
+        "pc_hypre_boomeramg_coarsen_type": "HMIS",
+        "pc_hypre_boomeramg_interp_type": "ext+i",
+        "pc_hypre_boomeramg_strong_threshold": 0.5,
+        "pc_hypre_boomeramg_P_max": 4,
+        "pc_hypre_boomeramg_agg_nl": 1,
+    },
+}
+"""Multigrid for S by dimension: in 3D the default coarsening fills the coarse levels; a cycle takes 4 times as long."""
+
+
 class DisplacementSolver:
     """Applies K^-1, exactly (factorised once) or by one multigrid cycle (set up once).
 
@@ -45,33 +81,79 @@ class DisplacementSolver:
     """
 
     def __init__(self, block: PETSc.Mat, rigid: Array, dimension: int, *, exact: bool) -> None:
-        prefix, database = f"chemomech_displacement_{next(_numbers)}_", PETSc.Options()
-        for key, value in MUMPS.items():
-            database.setValue(prefix + key, value)
-        self.ksp = PETSc.KSP().create(block.comm)
-        self.ksp.setOptionsPrefix(prefix)
-        self.ksp.setOperators(block)
-        self.ksp.setType("preonly")
+        self._prefix = f"chemomech_displacement_{next(_numbers)}_"
         self.exact = exact
-        pc = self.ksp.getPC()
-        if exact:
-            block.setOption(PETSc.Mat.Option.SPD, True)
+        with options(self._prefix, MUMPS if exact else GAMG):
+            if exact:
+                block.setOption(PETSc.Mat.Option.SPD, True)
+                self.ksp = self._factorised(block)
+            else:
+                self.ksp = self._multigrid(block, rigid, dimension)
+        # K is constant; the assembly of the whole matrix would pass for a change of it.
+        self.ksp.getPC().setReusePreconditioner(True)
+
+    def _new(self, block: PETSc.Mat) -> PETSc.KSP:
+        ksp = PETSc.KSP().create(block.comm)
+        ksp.setOptionsPrefix(self._prefix)
+        ksp.setOperators(block)
+        ksp.setType("preonly")
+        return ksp
+
+    def _factorised(self, block: PETSc.Mat) -> PETSc.KSP:
+        """CHOLMOD's solves take two thirds of the time of MUMPS's, but it knows one rank only."""
+        alone = block.comm.size == 1 and any(map(PETSc.Sys.hasExternalPackage, ("cholmod", "suitesparse")))
+        for package in ("cholmod", "mumps") if alone else ("mumps",):
+            ksp = self._new(block)
+            pc = ksp.getPC()
             pc.setType("cholesky")
-            pc.setFactorSolverType("mumps")
-        else:
-            block.setBlockSize(dimension)
-            modes = []
-            for column in rigid.T:
-                mode = block.createVecRight()
-                mode.setArray(column)
-                modes.append(mode)
-            orthonormal(modes)
-            block.setNearNullSpace(PETSc.NullSpace().create(vectors=modes, comm=block.comm))
-            pc.setType("gamg")
-        self.ksp.setFromOptions()
-        self.ksp.setUp()
-        for key in MUMPS:
-            database.delValue(prefix + key)
+            pc.setFactorSolverType(package)
+            ksp.setFromOptions()
+            ksp.setUp()
+            if package == "mumps" or pc.getFailedReason() == PETSc.PC.FailedReason.NOERROR:
+                break
+            ksp.destroy()
+        return ksp
+
+    def _multigrid(self, block: PETSc.Mat, rigid: Array, dimension: int) -> PETSc.KSP:
+        """Smoothed aggregation (PETSc's GAMG) on matrices of small dense blocks: a cycle reads a third less memory."""
+        block.setBlockSize(dimension)
+        modes = []
+        for column in rigid.T:
+            mode = block.createVecRight()
+            mode.setArray(column)
+            modes.append(mode)
+        orthonormal(modes)
+        block.setNearNullSpace(PETSc.NullSpace().create(vectors=modes, comm=block.comm))
+        made = self._new(block)
+        made.getPC().setType("gamg")
+        made.setFromOptions()
+        made.setUp()
+        levels = made.getPC().getMGLevels()
+        transfer = [made.getPC().getMGInterpolation(level) for level in range(1, levels)]
+        coarse = [_level(made.getPC(), level).getOperators()[0] for level in range(levels - 1)]
+        made.destroy()
+
+        block.convert("baij")
+        ksp = self._new(block)
+        pc = ksp.getPC()
+        pc.setType("mg")
+        pc.setMGLevels(levels)
+        for level, matrix in enumerate((*coarse, block)):
+            solver = _level(pc, level)
+            if level == 0:
+                solver.setOperators(matrix)
+                solver.setType("preonly")
+                solver.getPC().setType("redundant")
+                continue
+            pc.setMGInterpolation(level, transfer[level - 1])
+            solver.setOperators(matrix if level == levels - 1 else matrix.convert("baij"))
+            solver.setType("chebyshev")
+            solver.setTolerances(max_it=2)
+            solver.setNormType(PETSc.KSP.NormType.NONE)
+            solver.getPC().setType("pbjacobi")
+        ksp.setFromOptions()
+        ksp.setUp()
+        return ksp
 
     def solve(self, b: PETSc.Vec, x: PETSc.Vec) -> None:
         """x = K^-1 b, or its approximation."""
@@ -109,6 +191,11 @@ class DisplacementSolver:
         self.ksp.destroy()
 
 
+def _level(pc: PETSc.PC, level: int) -> PETSc.KSP:
+    """Smoother of a multigrid level; the solver of the coarsest one."""
+    return pc.getMGSmoother(level) if level else pc.getMGCoarseSolve()
+
+
 def orthonormal(vectors: list[PETSc.Vec]) -> None:
     """Gram-Schmidt in place."""
     for i, v in enumerate(vectors):
@@ -118,116 +205,148 @@ def orthonormal(vectors: list[PETSc.Vec]) -> None:
 
 
 class BlockElimination:
-    """The preconditioner as a PETSc Python context."""
+    """The preconditioner as a PETSc Python context.
+
+    The multigrid hierarchy of S is kept while S stays near the matrix it was made for and the iterations stay few.
+
+    Args:
+        system: The block system.
+        displacement: Solver of its first block.
+        relief: Per phase, what to take off the diagonal of the c block.
+
+    Attributes:
+        setups: How often the hierarchy of S was made.
+    """
+
+    NEAR = 0.15
+    """Relative change of S's diagonal up to which a hierarchy is kept."""
 
     def __init__(self, system: System, displacement: DisplacementSolver, relief: list[Array]) -> None:
         self.system, self.displacement = system, displacement
         self._prefix = f"chemomech_schur_{next(_numbers)}_"
-        self.relief = relief
+        self.relief, self.dimension = relief, system.functions[0].function_space.mesh.geometry.dim
         self.phases = range(1, 1 + len(relief))
-        self.last = 1 + len(relief) if len(system.functions) > 1 + len(relief) else None
-        self._schur: Any = None  # Mat and KSP, made by setUp
+        self.last = 1 + len(relief) if system.size > 1 + len(relief) else None
+        self._schur: Any = None  # S, the terms it is made of, its solver and the diagonal that one was made for
+        self._sources: dict[int, tuple[Any, Any]] = {}
         self._ksp: Any = None
-        self._inverse: list[PETSc.Vec] = []
+        self._made_for: Any = None
+        self.setups = 0
+        vectors = system.x.getNestSubVecs()
+        self._inverse = [vectors[k].duplicate() for k in self.phases]
+        self._work = [v.duplicate() for v in vectors]
 
     def setUp(self, pc: PETSc.PC) -> None:  # PETSc's name
         """Refresh D~^-1 and S from the present Jacobian."""
         blocks = self.system.blocks
-        for v in self._inverse:
-            v.destroy()
-        self._inverse = []
-        for k, relief in zip(self.phases, self.relief, strict=True):
-            d = blocks[k][k].getDiagonal()
-            full = d.array_r
+        for k, relief, inverse in zip(self.phases, self.relief, self._inverse, strict=True):
+            blocks[k][k].getDiagonal(inverse)
+            full = inverse.array_r
             # A miscible phase stays on the stable side; elsewhere D itself is the safe choice.
             soft = full - relief
-            d.array_w[:] = 1.0 / np.where(np.abs(soft) > 0.02 * np.abs(full), soft, full)
-            self._inverse.append(d)
-        if self.last is None:
-            return
-        schur: Any = None if blocks[self.last][self.last] is None else blocks[self.last][self.last].copy()
+            inverse.array_w[:] = 1.0 / np.where(np.abs(soft) > 0.02 * np.abs(full), soft, full)
+        if self.last is not None:
+            self._form_schur(self.last)
+            self._set_up_schur()
+
+    def _form_schur(self, last: int) -> None:
+        """S = g A - sum over phases of M' D~^-1 (-M)."""
+        blocks = self.system.blocks
+        own = blocks[last][last]
+        if self._schur is not None and own is not None:
+            own.copy(self._schur, PETSc.Mat.Structure.SAME_NONZERO_PATTERN)
+        elif own is not None:
+            self._schur = own.copy()
+        elif self._schur is not None:
+            self._schur.zeroEntries()
         for k, inverse in zip(self.phases, self._inverse, strict=True):
-            right = blocks[k][self.last].copy()
-            right.diagonalScale(L=inverse)
-            product = blocks[self.last][k].matMult(right)
-            right.destroy()
-            product.scale(-1.0)
-            if schur is None:
-                schur = product
+            if k in self._sources:
+                right, product = self._sources[k]
+                blocks[k][last].copy(right, PETSc.Mat.Structure.SAME_NONZERO_PATTERN)
+                right.diagonalScale(L=inverse)
+                blocks[last][k].matMult(right, product)
             else:
-                schur.axpy(1.0, product, structure=PETSc.Mat.Structure.DIFFERENT_NONZERO_PATTERN)
-                product.destroy()
-        if self._schur is not None:
-            self._schur.destroy()
-        self._schur = schur
-        if self._ksp is None:
-            self._ksp = PETSc.KSP().create(schur.comm)
+                right = blocks[k][last].copy()
+                right.diagonalScale(L=inverse)
+                product = blocks[last][k].matMult(right)
+                self._sources[k] = right, product
+            if self._schur is None:
+                self._schur = product.copy()
+                self._schur.scale(-1.0)
+            else:
+                self._schur.axpy(-1.0, product, structure=PETSc.Mat.Structure.SUBSET_NONZERO_PATTERN)
+
+    def _set_up_schur(self) -> None:
+        diagonal = self._schur.getDiagonal()
+        if self._ksp is not None:
+            ratio = diagonal.array_r / self._made_for.array_r
+            away = float(np.max(np.abs(ratio - 1.0), initial=0.0))
+            if global_max(self.system.comm, away) <= self.NEAR:
+                diagonal.destroy()
+                return
+            self._made_for.destroy()
+        else:
+            self._ksp = PETSc.KSP().create(self._schur.comm)
             self._ksp.setOptionsPrefix(self._prefix)
             self._ksp.setType("preonly")
             inner = self._ksp.getPC()
-            if schur.getSize()[0] == 1:
+            keys: dict[str, str | float] = {}
+            if self._schur.getSize()[0] == 1:
                 inner.setType("jacobi")
             else:
                 inner.setType("hypre")
                 inner.setHYPREType("boomeramg")
-            self._ksp.setFromOptions()
-        self._ksp.setOperators(schur)
+                keys = BOOMERAMG[self.dimension]
+            with options(self._prefix, keys):
+                self._ksp.setFromOptions()
+        self._made_for = diagonal
+        self._ksp.getPC().setReusePreconditioner(False)
+        self._ksp.setOperators(self._schur)
         self._ksp.setUp()
+        self._ksp.getPC().setReusePreconditioner(True)
+        self.setups += 1
 
     def apply(self, pc: PETSc.PC, x: PETSc.Vec, y: PETSc.Vec) -> None:
         """y = P^-1 x."""
-        blocks = self.system.blocks
-        r, z = x.getNestSubVecs(), y.getNestSubVecs()
-        self.displacement.solve(r[0], z[0])
-        chemical = []
-        for k in self.phases:
-            b = r[k].duplicate()
-            blocks[k][0].mult(z[0], b)
-            b.aypx(-1.0, r[k])
-            chemical.append(b)
-        if self.last is not None:
-            b = r[self.last].copy()
-            for k, rc, inverse in zip(self.phases, chemical, self._inverse, strict=True):
-                t = rc.duplicate()
-                t.pointwiseMult(inverse, rc)
-                w = b.duplicate()
-                blocks[self.last][k].mult(t, w)
-                b.axpy(-1.0, w)
-                t.destroy()
-                w.destroy()
-            self._ksp.solve(b, z[self.last])
-            b.destroy()
-        back = r[0].copy()
-        w = back.duplicate()
-        for k, rc, inverse in zip(self.phases, chemical, self._inverse, strict=True):
-            if self.last is not None:
-                t = rc.duplicate()
-                blocks[k][self.last].mult(z[self.last], t)
-                rc.axpy(-1.0, t)
-                t.destroy()
-            z[k].pointwiseMult(inverse, rc)
-            blocks[0][k].mult(z[k], w)
-            back.axpy(-1.0, w)
-            rc.destroy()
+        blocks, last = self.system.blocks, self.last
+        r, z, work = x.getNestSubVecs(), y.getNestSubVecs(), self._work
+        if last is not None:
+            b = work[last]
+            r[last].copy(b)
+            b.scale(-1.0)
+            for k, inverse in zip(self.phases, self._inverse, strict=True):
+                work[k].pointwiseMult(inverse, r[k])
+                blocks[last][k].multAdd(work[k], b, b)
+            b.scale(-1.0)
+            self._ksp.solve(b, z[last])
+        back = work[0]
+        back.set(0.0)
+        for k, inverse in zip(self.phases, self._inverse, strict=True):
+            b = work[k]
+            r[k].copy(b)
+            if last is not None:
+                b.scale(-1.0)
+                blocks[k][last].multAdd(z[last], b, b)
+                b.scale(-1.0)
+            z[k].pointwiseMult(inverse, b)
+            blocks[0][k].multAdd(z[k], back, back)
+        back.aypx(-1.0, r[0])
         self.displacement.solve(back, z[0])
-        back.destroy()
-        w.destroy()
 
     def destroy(self, pc: Any = None) -> None:
         """Free the PETSc objects; collective."""
-        for v in self._inverse:
-            v.destroy()
-        self._inverse = []
-        for thing in (self._schur, self._ksp):
+        terms = [m for pair in self._sources.values() for m in pair]
+        for thing in (*self._inverse, *self._work, *terms, self._schur, self._ksp, self._made_for):
             if thing is not None:
                 thing.destroy()
-        self._schur = self._ksp = None
+        self._inverse, self._work, self._sources = [], [], {}
+        self._schur = self._ksp = self._made_for = None
 
 
 def block_elimination(ksp: PETSc.KSP, context: BlockElimination) -> None:
     """fgmres with block elimination."""
     ksp.setType("fgmres")
-    ksp.setGMRESRestart(60)
+    ksp.setGMRESRestart(40)
     ksp.setTolerances(rtol=1e-4, max_it=300)
     pc = ksp.getPC()
     pc.setType("python")

@@ -12,11 +12,16 @@ from mpi4py import MPI
 from petsc4py import PETSc
 
 from chemomech.errors import ConvergenceError
+from chemomech.solvers.matrices import row_maximum
 from chemomech.solvers.system import System
 from chemomech.typing import Array
 
 _LOG = logging.getLogger(__name__)
 _numbers = count()
+
+
+FIRST, LOOSEST = 0.05, 0.1
+"""Relative tolerance of the first linear solve of a step, and of any."""
 
 _REASONS = {
     -1: "the residual could not be evaluated",
@@ -33,14 +38,15 @@ _ADVICE = {
 }
 
 
-def row_maximum(block: PETSc.Mat) -> Array:
-    """Largest magnitude in each owned row."""
-    start, _, values = block.getValuesCSR()
-    out = np.zeros(len(start) - 1)
-    full = np.diff(start) > 0
-    if full.any():
-        out[full] = np.maximum.reduceat(np.abs(values), start[:-1][full])
-    return out
+def forcing(norms: list[float], over: float) -> float:
+    """Relative tolerance of the linear solver: no more than Newton's method can use (Eisenstat and Walker 1996).
+
+    Args:
+        norms: Of the residual, at each iteration so far.
+        over: Largest entry of the residual over the tolerance of Newton's method.
+    """
+    quadratic = 0.9 * (norms[-1] / norms[-2]) ** 2 if len(norms) > 1 else FIRST
+    return min(LOOSEST, max(quadratic, 0.1 / over))
 
 
 class Newton:
@@ -66,12 +72,15 @@ class Newton:
         options: Mapping[str, Any] | None = None,
         defaults: Mapping[str, Any] | None = None,
         setup: Any = None,
+        inexact: bool = False,
     ) -> None:
         self.system, self.tolerance, self._length = system, tolerance, length
+        self.inexact = inexact
+        self._norms: list[float] = []
+        self._scaled = False  # in this solve
         self.iterations = self.linear_iterations = 0
         self.history: list[dict[str, float]] = []
         self._scales: list[Array] | None = None
-        self._constant_rows: dict[tuple[int, int], Array] = {}
         self._worst: dict[str, int] = {}
         self.prefix = f"chemomech_{next(_numbers)}_"
         self.snes = snes = PETSc.SNES().create(system.comm)
@@ -96,7 +105,12 @@ class Newton:
 
     def _jacobian(self, snes: PETSc.SNES, x: PETSc.Vec, a: PETSc.Mat, p: PETSc.Mat) -> None:
         self.system.jacobian()
-        self._scales = self._row_scales()
+        if not self._scaled:
+            self._scales, self._scaled = self._row_scales(), True
+        self._norms.append(snes.getFunctionNorm())
+        if self.inexact:
+            over = max(self.history[-1].values()) / self.tolerance if self.history else np.inf
+            snes.getKSP().setTolerances(rtol=forcing(self._norms, over))
 
     def _row_scales(self) -> list[Array]:
         """Largest Jacobian entry per row, by equation and unknown, times the unknown's magnitude."""
@@ -107,12 +121,7 @@ class Newton:
             for j, (block, size) in enumerate(zip(row, sizes, strict=True)):
                 if block is None:
                     continue
-                if system.equations.constant[i][j]:
-                    largest = self._constant_rows.get((i, j))
-                    if largest is None:
-                        largest = self._constant_rows[i, j] = row_maximum(block)
-                else:
-                    largest = row_maximum(block)
+                largest = system.largest[i, j] if system.constant[i][j] else row_maximum(block)
                 total += largest * size
             scales.append(np.where(total > 0.0, total, 1.0))
         return scales
@@ -168,7 +177,7 @@ class Newton:
         """
         system = self.system
         backup = [f.x.array.copy() for f in system.functions]
-        self.history = []
+        self.history, self._norms, self._scaled = [], [], False
         system.push()
         try:
             self.snes.solve(None, system.x)

@@ -64,6 +64,7 @@ class SolverStack:
             options=options,
             defaults=linear.MUMPS if linear_solver == "direct" else None,
             setup=self._set_up,
+            inexact=linear_solver == "block" and "ksp_rtol" not in options,
         )
 
     def _set_up(self, snes: PETSc.SNES) -> None:
@@ -71,8 +72,6 @@ class SolverStack:
             linear.direct(snes.getKSP())
         else:
             linear.block_elimination(snes.getKSP(), self._elimination)
-            snes.setUseEW(True)
-            snes.setParamsEW(version=2, rtol_0=1e-3, rtol_max=1e-2)
 
     def relax(self) -> None:
         """Mechanical equilibrium at the present c: one solve with K; the functions hold the result."""

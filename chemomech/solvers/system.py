@@ -5,22 +5,28 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import ufl
 from dolfinx import fem, la
 from dolfinx.fem import petsc as fem_petsc
 from petsc4py import PETSc
 
-from chemomech.physics.equations import Equations
+from chemomech.physics.equations import Equations, Form, nodal
+from chemomech.solvers.matrices import Changing, compressed, row_maximum
 from chemomech.typing import Array, DirichletBC, Longs
 
 
 class System:
     """Residual and Jacobian of ``Equations`` as nested PETSc vectors and matrices.
 
-    Blocks that never change are assembled once. ``assemblies`` counts what was assembled.
+    What is affine in the unknowns is assembled once, as matrices and a constant; a residual is then these matrices
+    times the unknowns, plus what is left. ``assemblies`` counts what was assembled.
 
     Attributes:
         equations: The equations.
         x, f: Nested vectors of unknowns and residuals.
+        blocks: Jacobian blocks, None where the Jacobian vanishes.
+        constant: Which of them never change.
+        largest: Largest magnitude in each owned row of the constant blocks.
         matrix: Nested Jacobian.
         supplied: Sum of the balance over the supply rows at the last residual (local part).
     """
@@ -30,28 +36,90 @@ class System:
         functions = [u.function for u in equations.unknowns]
         self.functions = functions
         self.comm = functions[0].function_space.mesh.comm
-        maps = equations.entity_maps
-        self._residuals = [fem.form(f, entity_maps=maps) for f in equations.residuals]
-        self._jacobian = [
-            [None if j is None else fem.form(j, entity_maps=maps) for j in row] for row in equations.jacobian
-        ]
-        self._loads = list(equations.loads) or [None] * len(functions)
+        self.size = len(functions)
         dofmaps = [f.function_space.dofmap for f in functions]
         self._work = [la.vector(d.index_map, d.index_map_bs) for d in dofmaps]
         self.owned = [d.index_map.size_local * d.index_map_bs for d in dofmaps]
-        self._fixed = [self._fixed_values(i) for i in range(len(functions))]
-        self.blocks: list[list[Any]] = [  # None where the Jacobian vanishes
-            [None if j is None else fem_petsc.create_matrix(j) for j in row] for row in self._jacobian
-        ]
-        for row in self.blocks:
-            for block in row:
-                if block is not None:
-                    block.setOption(PETSc.Mat.Option.KEEP_NONZERO_PATTERN, True)
-        self.matrix = PETSc.Mat().createNest(self.blocks, comm=self.comm)
+        self._fixed = [self._fixed_values(i) for i in range(self.size)]
+        self._loads = list(equations.loads) or [None] * self.size
         self.x, self.f = self._vector(), self._vector()
         self.supplied = 0.0
-        self.assemblies = {"residual": 0, "block": 0}
-        self._ready = False
+        self.assemblies = {"residual": 0, "vector": 0, "block": 0}
+
+        parts = equations.parts()
+        self._affine = [self._compile(p.affine) for p in parts]
+        self._given = [self._compile(p.given) for p in parts]
+        self._changing = [self._compile(p.changing) for p in parts]
+        self._constants = [np.zeros(n) for n in self.owned]
+        self._stepwise = [np.zeros(n) for n in self.owned]
+        everything = range(self.size)
+        # Rows that are replaced keep their balance: what enters there is summed up from it.
+        self._own_rows = [i for i in everything if i == 0 or not self._replaced(i)]
+        self._linear: list[list[Any]] = [[None] * self.size for _ in everything]
+        self._nodal: dict[int, tuple[Any, Array]] = {}
+        self._moving: dict[tuple[int, int], Changing] = {}
+        self.blocks: list[list[Any]] = [[None] * self.size for _ in everything]
+        for i in everything:
+            for j in everything:
+                self._make_block(i, j, parts[i].affine_slopes[j], parts[i].changing_slopes[j])
+        self.constant = [
+            [(i, j) not in self._moving and (i != j or i not in self._nodal) for j in everything] for i in everything
+        ]
+        self.largest = {
+            (i, j): row_maximum(block)
+            for i, row in enumerate(self.blocks)
+            for j, block in enumerate(row)
+            if block is not None and self.constant[i][j]
+        }
+        self.matrix = PETSc.Mat().createNest(self.blocks, comm=self.comm)
+        self.refresh()
+
+    # -- set-up -------------------------------------------------------------------------------------
+
+    def _compile(self, form: Form | None) -> Any:
+        return None if form is None else fem.form(form, entity_maps=self.equations.entity_maps)
+
+    def _make_block(self, i: int, j: int, fixed: Form | None, moving: Form | None) -> None:
+        """The Jacobian block (i, j), and the matrix of its affine part for the residual."""
+        conditions = [*self._conditions(i), *(self._conditions(j) if j != i else [])]
+        if fixed is not None:
+            shared = moving is None and i in self._own_rows
+            self._linear[i][j] = self._assembled(fixed, conditions if shared else [])
+            if shared:
+                self.blocks[i][j] = self._linear[i][j]
+                return
+        if moving is None:
+            if fixed is not None:
+                self.blocks[i][j] = self._assembled(fixed, conditions)
+                self._replace(i, j, self.blocks[i][j])
+        elif i == j and not conditions and nodal(moving):
+            # The changing part is a diagonal; its action on ones is the diagonal.
+            one = fem.Function(self.functions[i].function_space)
+            one.x.array[:] = 1.0
+            diagonal = self._compile(self._action(moving, one))
+            base = fixed if fixed is not None else moving
+            block = self._assembled(base, []) if fixed is None else self._linear[i][j].copy()
+            if fixed is None:
+                block.zeroEntries()
+            self.blocks[i][j] = block
+            self._nodal[i] = (diagonal, block.getDiagonal().array.copy())
+        else:
+            form = self._compile(moving if fixed is None else moving + fixed)
+            self._moving[i, j] = Changing(form, conditions)
+            self.blocks[i][j] = self._moving[i, j].matrix
+
+    @staticmethod
+    def _action(form: Form, function: Any) -> Form:
+        return ufl.algorithms.expand_derivatives(ufl.action(form, function))
+
+    def _assembled(self, form: Form, conditions: list[DirichletBC]) -> PETSc.Mat:
+        """A constant matrix; where every dof meets its own node only, without the zeros."""
+        self.assemblies["block"] += 1
+        compiled = self._compile(form)
+        matrix = fem_petsc.create_matrix(compiled)
+        fem_petsc.assemble_matrix(matrix, compiled, bcs=conditions)  # type: ignore[misc]  # an overload by singledispatch
+        matrix.assemble()
+        return compressed(matrix) if nodal(form) else matrix
 
     def _vector(self) -> PETSc.Vec:
         parts = [PETSc.Vec().createMPI((n, PETSc.DETERMINE), comm=self.comm) for n in self.owned]
@@ -71,6 +139,11 @@ class System:
     def _conditions(self, i: int) -> list[DirichletBC]:
         return list(self.equations.dirichlet[i]) if self.equations.dirichlet else []
 
+    def _replaced(self, i: int) -> bool:
+        """Whether rows of an equation are replaced, on any rank (conditions are made by all or none)."""
+        mine = bool(self._conditions(i)) or any(new.row == i for new in self.equations.replacements)
+        return bool(self.comm.allreduce(mine))
+
     # -- data ---------------------------------------------------------------------------------------
 
     def dofs(self) -> int:
@@ -78,13 +151,16 @@ class System:
         return int(self.x.getSize())
 
     def push(self) -> None:
-        """Copy the functions into the vector x, fixed values included."""
+        """Take over the functions' values, fixed ones included, and what is given for this step."""
         for part, function, (rows, values), n in zip(
             self.x.getNestSubVecs(), self.functions, self._fixed, self.owned, strict=True
         ):
             function.x.array[rows] = values
             part.array_w[:] = function.x.array[:n]
             function.x.scatter_forward()
+        for form, out, i in zip(self._given, self._stepwise, range(self.size), strict=True):
+            if form is not None:
+                self._vector_of(form, i, out)
 
     def pull(self, x: PETSc.Vec) -> None:
         """Copy a vector into the functions, ghosts included."""
@@ -92,57 +168,93 @@ class System:
             function.x.array[:n] = part.array_r
             function.x.scatter_forward()
 
+    def refresh(self) -> None:
+        """Assemble anew what the affine parts are where all unknowns vanish: a coefficient has changed."""
+        kept = [f.x.array.copy() for f in self.functions]
+        for i, form in enumerate(self._affine):
+            if form is None:
+                continue
+            for j, (function, (rows, values)) in enumerate(zip(self.functions, self._fixed, strict=True)):
+                function.x.array[:] = 0.0
+                # Columns of fixed unknowns are missing in a matrix shared with the Jacobian.
+                if self._linear[i][j] is not None and self._linear[i][j] is self.blocks[i][j]:
+                    function.x.array[rows] = values
+                function.x.scatter_forward()
+            self._vector_of(form, i, self._constants[i])
+        for function, values in zip(self.functions, kept, strict=True):
+            function.x.array[:] = values
+
     # -- assembly -----------------------------------------------------------------------------------
+
+    def _vector_of(self, form: Any, i: int, out: Array) -> None:
+        """out = the assembled vector of a form tested in space i, owned part."""
+        self.assemblies["vector"] += 1
+        work = self._work[i]
+        work.array[:] = 0.0
+        fem.assemble_vector(work.array, form)
+        work.scatter_reverse(la.InsertMode.add)
+        out[:] = work.array[: self.owned[i]]
 
     def residual(self, x: PETSc.Vec, f: PETSc.Vec) -> None:
         """Residual at x; fixed rows hold value minus prescribed value."""
         self.pull(x)
         self.assemblies["residual"] += 1
-        for i, part in enumerate(f.getNestSubVecs()):
-            self._row(i, part.array_w)
+        unknowns, parts = x.getNestSubVecs(), f.getNestSubVecs()
+        for i, part in enumerate(parts):
+            self._row(i, unknowns, part)
         supply = self.equations.supply
-        last = f.getNestSubVecs()[-1]
-        self.supplied = float(last.array_r[supply].sum()) if len(supply) else 0.0
-        for i, part in enumerate(f.getNestSubVecs()):
+        self.supplied = float(parts[-1].array_r[supply].sum()) if len(supply) else 0.0
+        for i, part in enumerate(parts):
             rows, values = self._fixed[i]
             if len(rows):
                 part.array_w[rows] = self.functions[i].x.array[rows] - values
         for new in self.equations.replacements:
-            row = f.getNestSubVecs()[new.row].array_w
+            row = parts[new.row].array_w
             row[new.rows] = self.functions[new.column].x.array[new.columns] - new.values
 
     def nodal_residual(self, i: int) -> Array:
         """Residual of equation i at the functions' present values, owned part, before rows are fixed."""
-        out = np.zeros(self.owned[i])
-        self._row(i, out)
-        return out
+        self.push()
+        out = self.f.getNestSubVecs()[i]
+        self._row(i, self.x.getNestSubVecs(), out)
+        return np.array(out.array_r)
 
-    def _row(self, i: int, out: Array) -> None:
-        work = self._work[i]
-        work.array[:] = 0.0
-        fem.assemble_vector(work.array, self._residuals[i])
-        work.scatter_reverse(la.InsertMode.add)
-        out[:] = work.array[: self.owned[i]]
+    def _row(self, i: int, unknowns: list[PETSc.Vec], out: PETSc.Vec) -> None:
+        values = out.array_w
+        if self._changing[i] is None:
+            values[:] = self._constants[i]
+        else:
+            self._vector_of(self._changing[i], i, values)
+            values += self._constants[i]
+        if self._given[i] is not None:
+            values += self._stepwise[i]
         load = self._loads[i]
         if load is not None:
-            out -= load
+            values -= load
+        del values
+        for matrix, x in zip(self._linear[i], unknowns, strict=True):
+            if matrix is not None:
+                matrix.multAdd(x, out, out)
 
     def jacobian(self) -> None:
-        """Jacobian at the functions' present values; constant blocks only the first time."""
-        for i, row in enumerate(self._jacobian):
-            for j, form in enumerate(row):
-                if form is None or (self._ready and self.equations.constant[i][j]):
-                    continue
-                self._block(i, j, self.blocks[i][j], form)
-        self._ready = True
+        """Jacobian at the functions' present values."""
+        for i, (form, base) in self._nodal.items():
+            diagonal = self.f.getNestSubVecs()[i].duplicate()
+            values = diagonal.array_w
+            self._vector_of(form, i, values)
+            values += base
+            del values
+            self.blocks[i][i].setDiagonal(diagonal)
+            self.blocks[i][i].assemble()
+            diagonal.destroy()
+        for (i, j), block in self._moving.items():
+            self.assemblies["block"] += 1
+            block.assemble()
+            self._replace(i, j, block.matrix)
         self.matrix.assemble()
 
-    def _block(self, i: int, j: int, block: PETSc.Mat, form: Any) -> None:
-        self.assemblies["block"] += 1
-        block.zeroEntries()
-        conditions = [*self._conditions(i), *(self._conditions(j) if j != i else [])]
-        fem_petsc.assemble_matrix(block, form, bcs=conditions)  # type: ignore[misc]  # an overload by singledispatch
-        block.assemble()
+    def _replace(self, i: int, j: int, block: PETSc.Mat) -> None:
+        """Put the replaced rows of equation i into its block (i, j)."""
         for new in self.equations.replacements:
             if new.row != i:
                 continue
@@ -158,9 +270,11 @@ class System:
 
     def destroy(self) -> None:
         """Free the PETSc objects; collective."""
-        for row in self.blocks:
+        done: set[int] = set()
+        for row in (*self.blocks, *self._linear):
             for block in row:
-                if block is not None:
+                if block is not None and id(block) not in done:
+                    done.add(id(block))
                     block.destroy()
         for thing in (self.matrix, self.x, self.f):
             thing.destroy()
