@@ -60,11 +60,14 @@ class ConfigurationalForces:
         self._known: Function = fem.Function(fem.functionspace(msh, element))
         self._vertices = body.cell_vertices()
         self._middle = self._vertices[: msh.topology.index_map(body.dimension).size_local].mean(axis=1)
-        self._nodes = body.dof_coordinates(physics.space_u) * body.length
-        self._nodes = self._nodes[: physics.space_u.dofmap.index_map.size_local]
+        # The force moves nodes within the body: in 2D it has two components, whatever u has.
+        own = physics.space_u.dofmap.bs == body.dimension
+        space = physics.space_u if own else fem.functionspace(msh, ("P", 1, (body.dimension,)))
+        self._nodes = body.dof_coordinates(space) * body.length
+        self._nodes = self._nodes[: space.dofmap.index_map.size_local]
         self._fill_known()
         self.beta = energies.gradient(physics.u) + self._known
-        v = ufl.TestFunction(physics.space_u)
+        v = ufl.TestFunction(space)
         dx = ufl.Measure("dx", domain=msh, subdomain_data=body.cell_tags, metadata={"quadrature_degree": DEGREE})
         form: Any = 0
         for phase in physics.phases:
@@ -78,7 +81,7 @@ class ConfigurationalForces:
                 form += ufl.inner(drag, v) * dx(body.phases[phase])
         self._form = fem.form(form, entity_maps=physics.entity_maps or None)
         self._unit = physics.scales.stress * physics.scales.length ** (body.dimension - 1)
-        self._nodal: Function = fem.Function(physics.space_u, name="configurational_force")
+        self._nodal: Function = fem.Function(space, name="configurational_force")
 
     def _fill_known(self) -> None:
         p = self.physics
@@ -94,7 +97,7 @@ class ConfigurationalForces:
         self._known.x.array[:] = values.ravel()
 
     def nodal(self) -> Function:
-        """Nodal forces in the space of u: N/m per node in 2D, N in 3D. Collective.
+        """Nodal forces, linear: N/m per node in 2D, N in 3D. Collective.
 
         - int Sigma . grad N dV + int N c_m c grad mu dV.
         """

@@ -52,7 +52,8 @@ class SolverStack:
         system.push()
         system.jacobian()
         exact = linear_solver == "direct" or n <= EXACT_LIMIT[dimension]
-        self.displacement = linear.DisplacementSolver(system.blocks[0][0], rigid, dimension, exact=exact)
+        components = system.functions[0].function_space.dofmap.bs
+        self.displacement = linear.DisplacementSolver(system.blocks[0][0], rigid, components, exact=exact)
         self._elimination: linear.BlockElimination | None = None
         if linear_solver == "block":
             self._elimination = linear.BlockElimination(system, self.displacement, relief)
