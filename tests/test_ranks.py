@@ -11,7 +11,7 @@ import pytest
 from mpi4py import MPI
 
 FILES = (
-    "test_balances", "test_dislocation", "test_equilibrium", "test_forces", "test_interface", "test_jacobian",
+    "test_balances", "test_crystals", "test_dislocation", "test_equilibrium", "test_forces", "test_interface", "test_jacobian",
     "test_manufactured", "test_misfits", "test_phases",
 )  # fmt: skip
 
