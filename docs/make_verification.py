@@ -625,7 +625,7 @@ def microstructures(records: Records) -> Item:
 
 
 def crystals(records: Records) -> Item:
-    test = "tests/test_crystals.py"
+    test, grains = "tests/test_crystals.py", "tests/test_grain_cases.py"
     between = Bar("in (0, 1)", lambda x: 0.0 < x < 1.0)
 
     def place(found: Sequence[float] | None) -> Measured:
@@ -652,16 +652,16 @@ def crystals(records: Records) -> Item:
                 [find(records, f"crystal_turned_{d}d", "error") for d in (2, 3)],
                 f"{test}::test_turning_body_crystals_and_loads"),
             Row("film of 60 grains (2D), shear energy: where it lies between Reuss (0) and Voigt (1)", between,
-                [place(flat)], f"{test}::test_bounds_of_a_columnar_film"),
+                [place(flat)], f"{grains}::test_bounds_of_a_columnar_film"),
             Row("the same film without u_z: stiffer by", at_least(0.02), [ratio],
-                f"{test}::test_bounds_of_a_columnar_film"),
+                f"{grains}::test_bounds_of_a_columnar_film"),
             Row("100 grains (3D), two shears: where they lie", between, [place(x) for x in whole],
-                f"{test}::test_bounds_of_a_polycrystal"),
+                f"{grains}::test_bounds_of_a_polycrystal"),
             Row("their shear modulus over Hill's mean, less one", at_most(0.1),
                 [absolute(off(find(records, "bounds_3d", "shear"), HILL_SILVER))],
-                f"{test}::test_bounds_of_a_polycrystal"),
+                f"{grains}::test_bounds_of_a_polycrystal"),
             Row("their bulk modulus against that of the crystal, relative", at_most(1e-9),
-                [absolute(find(records, "bounds_3d", "bulk"))], f"{test}::test_bounds_of_a_polycrystal"),
+                [absolute(find(records, "bounds_3d", "bulk"))], f"{grains}::test_bounds_of_a_polycrystal"),
         ],
     )  # fmt: skip
 
