@@ -204,6 +204,7 @@ def _mesh(options: argparse.Namespace) -> int:
             flag = "--" + name.replace("_", "-")
             raise CaseError(flag, getattr(options, name), "belongs to maps", "--set mesh.size=... for a case")
     from chemomech.case.reading import parse_override
+    from chemomech.meshing.arrays import table_of
     from chemomech.meshing.generate import generate
     from chemomech.output.meshfile import FORMATS, draw_mesh, write_mesh
     from chemomech.report import mesh_table
@@ -215,7 +216,7 @@ def _mesh(options: argparse.Namespace) -> int:
     picture = path.with_suffix(".png")
     if path.suffix not in FORMATS:
         raise CaseError("--out", str(path), "this ending is not known", " or ".join(FORMATS))
-    for file in (path, picture):
+    for file in (path, picture, table_of(path)):
         if file.exists() and not options.overwrite:
             raise OutputExistsError(f"{file} is there already. Give --overwrite to replace it, or another --out.")
     mesh = generate(case)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from pathlib import Path
 
 import numpy as np
 
 from chemomech.errors import CaseError, OutputExistsError
 from chemomech.frozen import Invalid
+from chemomech.meshing.arrays import table_of
 from chemomech.meshing.ebsd import MapMesh, mesh_map
 from chemomech.meshing.grains import By
 from chemomech.meshing.grains2d import Progress
@@ -63,7 +62,7 @@ def mesh_of_map(
     if path.suffix not in _MESHES:
         raise CaseError("--out", str(path), "this ending is not known", " or ".join(_MESHES))
     picture = Path(figure) if figure else path.with_suffix(".png")
-    table = path.with_suffix(".grains.csv")
+    table = table_of(path)
     for file in (path, picture, table):
         if file.exists() and not overwrite:
             raise OutputExistsError(f"{file} is there already. Give --overwrite to replace it, or another --out.")
@@ -90,18 +89,10 @@ def _length(key: str, text: str) -> float:
 
 
 def _grains(made: MapMesh) -> str:
-    """One line per grain: number, phase, area, centre, quaternion (sample to crystal), spread of its points."""
-    s = made.structure
-    out = io.StringIO()
-    writer = csv.writer(out)
-    head = ("grain", "phase", "area_m2", "x_m", "y_m", "q0", "q1", "q2", "q3", "spread_deg", "points")
-    writer.writerow(head)
-    points = np.bincount(made.labels[made.labels >= 0], minlength=len(s))
-    for k in range(len(s)):
-        phase = s.phases[s.grain_phase[k]] if s.grain_phase[k] >= 0 else ""
-        row = [*s.centroids[k].tolist(), *s.orientations[k].tolist(), float(made.spread[k])]
-        writer.writerow([k, phase, repr(float(s.sizes[k])), *(f"{x:.9g}" for x in row), int(points[k])])
-    return out.getvalue()
+    """The table of the grains with the spread of their points (degrees) and how many there are."""
+    points = np.bincount(made.labels[made.labels >= 0], minlength=len(made.structure))
+    extra = {"spread_deg": made.spread.tolist(), "points": points.tolist()}
+    return made.mesh.to_arrays("phase").grain_table(extra)
 
 
 def words(made: MapMesh, path: Path, table: Path, picture: Path) -> str:

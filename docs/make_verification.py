@@ -39,6 +39,7 @@ SOLVERS = {"direct": "direct", "block": "block"}
 FIELDS = ("u", "c", "mu")
 FIG6 = ("lithium_transferred_mol_per_m2", "interface_width_10_90_m")
 PEAK = 9.466  # GPa, LLZO with a core of 1 nm
+HILL_SILVER = 29.66e9  # Pa, shear modulus of silver from C11 124, C12 93.4, C44 46.1 GPa
 
 
 # -- records -----------------------------------------------------------------------------------------------
@@ -623,6 +624,48 @@ def microstructures(records: Records) -> Item:
     )  # fmt: skip
 
 
+def crystals(records: Records) -> Item:
+    test, grains = "tests/test_crystals.py", "tests/test_grain_cases.py"
+    between = Bar("in (0, 1)", lambda x: 0.0 < x < 1.0)
+
+    def place(found: Sequence[float] | None) -> Measured:
+        return None if found is None else (found[1] - found[0]) / (found[2] - found[0])
+
+    film = records.get("bounds_2d")
+    flat = None if film is None else [film[key] for key in ("lower", "found", "upper")]
+    whole = [find(records, "bounds_3d", "found", k) for k in (0, 1)]
+    ratio = None if film is None else film["without"] / film["found"] - 1.0
+    return Item(
+        "Crystals of any orientation",
+        "A crystal in a general position and laminates of grains against their exact solutions, in 2D with u_z and in "
+        "3D; body, crystals and loads turned together give turned fields; the effective stiffness of a silver "
+        "polycrystal lies between the bounds of Reuss and Voigt of its own grains "
+        "([theory, 2.7](theory.md#27-crystals-of-any-orientation)).",
+        [
+            Row("single crystal under uniform tractions, plane strain: stress and strain, relative", at_most(1e-9),
+                [find(records, n, "error") for n in named_like(records, "crystal_plane_strain_")] or [None],
+                f"{test}::test_single_crystal_in_plane_strain"),
+            Row("three layers, pulled, with an eigenstrain, with lithium; 2D and 3D: stress, relative", at_most(1e-9),
+                [find(records, n, "error") for n in named_like(records, "laminate_")] or [None],
+                f"{test}::test_laminate_of_grains"),
+            Row("everything turned, 2D / 3D: von Mises stress, relative", at_most(1e-8),
+                [find(records, f"crystal_turned_{d}d", "error") for d in (2, 3)],
+                f"{test}::test_turning_body_crystals_and_loads"),
+            Row("film of 60 grains (2D), shear energy: where it lies between Reuss (0) and Voigt (1)", between,
+                [place(flat)], f"{grains}::test_bounds_of_a_columnar_film"),
+            Row("the same film without u_z: stiffer by", at_least(0.02), [ratio],
+                f"{grains}::test_bounds_of_a_columnar_film"),
+            Row("100 grains (3D), two shears: where they lie", between, [place(x) for x in whole],
+                f"{grains}::test_bounds_of_a_polycrystal"),
+            Row("their shear modulus over Hill's mean, less one", at_most(0.1),
+                [absolute(off(find(records, "bounds_3d", "shear"), HILL_SILVER))],
+                f"{grains}::test_bounds_of_a_polycrystal"),
+            Row("their bulk modulus against that of the crystal, relative", at_most(1e-9),
+                [absolute(find(records, "bounds_3d", "bulk"))], f"{grains}::test_bounds_of_a_polycrystal"),
+        ],
+    )  # fmt: skip
+
+
 def timing(records: Records) -> Item:
     def seconds(x: float) -> str:
         return f"{x:.1f}"
@@ -642,7 +685,7 @@ def timing(records: Records) -> Item:
 
 ITEMS = (
     dislocation, atmosphere, lmo, manufactured, closed, ranks, bad_input, films, phases, misfits, forces,
-    microstructures, timing,
+    microstructures, crystals, timing,
 )  # fmt: skip
 
 

@@ -69,11 +69,14 @@ class ConfigurationalForces:
         self._ends = tuple(end * body.length for end in extent(body))
         self._near_cells: dict[tuple[float, ...], Across] = {}
         self._near_nodes: dict[tuple[float, ...], Across] = {}
-        self._nodes = body.dof_coordinates(physics.space_u) * body.length
-        self._nodes = self._nodes[: physics.space_u.dofmap.index_map.size_local]
+        # The force moves nodes within the body: in 2D it has two components, whatever u has.
+        same = physics.space_u.dofmap.bs == body.dimension
+        space = physics.space_u if same else fem.functionspace(msh, ("P", 1, (body.dimension,)))
+        self._nodes = body.dof_coordinates(space) * body.length
+        self._nodes = self._nodes[: space.dofmap.index_map.size_local]
         self._fill_known()
         self.beta = energies.gradient(physics.u) + self._known
-        v = ufl.TestFunction(physics.space_u)
+        v = ufl.TestFunction(space)
         dx = ufl.Measure("dx", domain=msh, subdomain_data=body.cell_tags, metadata={"quadrature_degree": DEGREE})
         form: Any = 0
         for phase in physics.phases:
@@ -87,7 +90,7 @@ class ConfigurationalForces:
                 form += ufl.inner(drag, v) * dx(body.phases[phase])
         self._form = fem.form(form, entity_maps=physics.entity_maps or None)
         self._unit = physics.scales.stress * physics.scales.length ** (body.dimension - 1)
-        self._nodal: Function = fem.Function(physics.space_u, name="configurational_force")
+        self._nodal: Function = fem.Function(space, name="configurational_force")
 
     def _fill_known(self) -> None:
         p, x = self.physics, self._vertices
@@ -99,7 +102,7 @@ class ConfigurationalForces:
             values += cell_distortion(spread, x, p.poissons_ratio, p.case.plane)[:, None]
 
     def nodal(self) -> Function:
-        """Nodal forces in the space of u: N/m per node in 2D, N in 3D. Collective.
+        """Nodal forces, linear: N/m per node in 2D, N in 3D. Collective.
 
         - int Sigma . grad N dV + int N c_m c grad mu dV.
         """
@@ -202,15 +205,16 @@ class ConfigurationalForces:
             if here.any():
                 values = self._stress[phase].eval(p.body.mesh, cells[here])
                 sigma[here] = np.asarray(values).reshape(int(here.sum()), points.shape[1], 3, 3)
-                sigma[here] += _stress(p.laws[phase].stiffness.value, known[here])
+                crystal = p.stiffness(phase)[p.crystals[phase].rows(cells[here])]
+                sigma[here] += _stress(crystal[:, None], known[here])
         return sigma * p.scales.stress
 
 
 def _stress(stiffness: Array, beta: Array) -> Array:
-    """C : sym beta, for (6, 6) and (cells, q, 3, 3)."""
+    """C : sym beta, for (cells, 1, 6, 6) and (cells, q, 3, 3)."""
     e = 0.5 * (beta + beta.swapaxes(-1, -2))
     rows, columns = np.array(VOIGT).T
-    s = (e[..., rows, columns] * [1.0, 1.0, 1.0, 2.0, 2.0, 2.0]) @ stiffness.T
+    s = (stiffness @ (e[..., rows, columns] * [1.0, 1.0, 1.0, 2.0, 2.0, 2.0])[..., None])[..., 0]
     out = np.empty_like(e)
     out[..., rows, columns] = out[..., columns, rows] = s
     return out

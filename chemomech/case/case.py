@@ -194,7 +194,8 @@ class Case(Frozen):
         data = reading.parse(text, file)
         changes = dict(overrides or {})
         if file is not None:
-            reading.beside(data.get("domain"), "path", file)
+            for key in ("path", "grains"):
+                reading.beside(data.get("domain"), key, file)
             misfits = data.get("misfits")
             for misfit in misfits if isinstance(misfits, list) else ():
                 reading.beside(misfit.get("array") if isinstance(misfit, dict) else None, "file", file)

@@ -54,8 +54,6 @@ def _materials(case: Case) -> Errors:
             yield CaseError(key, None, "a dot can't stand in a name", "a name of letters, digits, - and _")
         if material.mobility == "paper":
             yield from _paper_mobility(case, key, material)
-        if case.dimension == 2:
-            yield from _in_plane(key, material)
 
 
 def _paper_mobility(case: Case, key: str, material: Material) -> Errors:
@@ -71,33 +69,6 @@ def _paper_mobility(case: Case, key: str, material: Material) -> Errors:
             "is not positive for every c, first at c = 0.5",
             f"a number below {largest:.6g} at this temperature, or mobility = 'darken'",
         )
-
-
-def _in_plane(key: str, material: Material) -> Errors:
-    from chemomech.materials.orientation import eigenstrain_tensor, molar_volume_tensor, stiffness
-
-    if isinstance(material.elasticity, Cubic):
-        matrix = stiffness(material.elasticity)
-        coupling = np.abs(matrix[np.ix_([3, 4], [0, 1, 5])]).max()
-        if coupling > 1e-8 * np.abs(matrix).max():
-            yield CaseError(
-                f"{key}.elasticity.orientation",
-                tuple(f"{angle:.6g} deg" for angle in material.elasticity.orientation),
-                "in this orientation strain in the plane makes shear stress out of the plane, which a 2D computation "
-                "can't carry",
-                "an orientation with z as a symmetry axis, such as ['45 deg', '0 deg', '0 deg'], or a box (3D)",
-            )
-    for field, tensor, what in (
-        ("partial_molar_volume", molar_volume_tensor(material), "lithium makes"),
-        ("eigenstrain", eigenstrain_tensor(material), "the free phase has"),
-    ):
-        if np.abs(tensor[2, :2]).max() > 1e-8 * np.abs(tensor).max():
-            yield CaseError(
-                f"{key}.{field}",
-                None,
-                f"{what} shear strain out of the plane, which a 2D computation can't carry",
-                "a tensor without xz and yz entries, or a box (3D)",
-            )
 
 
 def _domain(case: Case) -> Errors:
@@ -223,8 +194,14 @@ def _boundaries(case: Case, dislocations: Sequence[Dislocation]) -> Errors:
                 f"a {case.domain.shape} has no boundary '{name}'{did_you_mean(name, (*names, 'outer'))}",
                 f"{listing((*names, 'outer'))} (outer is the whole exterior)",
             )
-        if case.dimension == 2 and boundary.displacement is not None and boundary.displacement.z is not None:
-            yield CaseError(f"{key}.displacement.z", None, "a 2D body has no displacement along z", "x and y")
+        along_z = boundary.displacement is not None and boundary.displacement.z is not None
+        if case.dimension == 2 and case.plane == "stress" and along_z:
+            yield CaseError(
+                f"{key}.displacement.z",
+                None,
+                "in plane stress every point moves freely along z",
+                "x and y, or plane = 'strain'",
+            )
         if isinstance(boundary.traction, tuple):
             yield from components(case, f"{key}.traction", boundary.traction, "pressures such as '10 MPa'")
         elif boundary.traction == "dislocations":

@@ -73,12 +73,14 @@ class MeshFile(Frozen):
     """A gmsh file; physical groups give the phases (cells) and the boundaries (facets) their names.
 
     ``path`` is relative to the TOML file it stands in, else to the working folder. The sides of an axis in
-    ``periodic`` or ``mirror`` must be flat; the nodes on two periodic ones must match.
+    ``periodic`` or ``mirror`` must be flat; the nodes on two periodic ones must match. ``grains`` is the table of
+    the grains with their orientations; the one beside the mesh if there is one (``film.grains.csv`` of ``film.msh``).
     """
 
     shape: Literal["file"] = "file"
     path: Annotated[str, Hint("the path of a .msh file")]
     length_unit: PositiveLength = 1.0
+    grains: Annotated[str, Hint("the path of a .grains.csv file")] = ""
     materials: dict[str, str] = Field(default_factory=dict)
     periodic: tuple[Literal["x", "z"], ...] = ()
     mirror: tuple[Literal["x", "z"], ...] = ()

@@ -83,7 +83,7 @@ def parse(text: str, file: str | FilePath | None) -> dict[str, Any]:
 
 def beside(table: object, key: str, file: str | FilePath) -> None:
     """Take a path in a table as relative to the file the table stands in."""
-    if isinstance(table, dict) and isinstance(table.get(key), str):
+    if isinstance(table, dict) and isinstance(table.get(key), str) and table[key]:
         table[key] = str((FilePath(file).parent / table[key]).absolute())
 
 

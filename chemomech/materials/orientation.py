@@ -44,6 +44,29 @@ def rotation_matrix(phi1: float, Phi: float, phi2: float) -> Array:
     return _about_z(phi1) @ _about_x(Phi) @ _about_z(phi2)
 
 
+def crystal_axes(quaternions: Array) -> Array:
+    """The crystal axes in the sample frame, from unit quaternions that take sample to crystal.
+
+    This is the convention of every orientation in the package, of orix and of Bunge's g: a vector with the sample
+    components v has the crystal components g v. What comes back is R = g^-1, the matrix that ``rotation_matrix``
+    makes of the Bunge angles of the same orientation, so that v_sample = R v_crystal and, for a tensor,
+    T_sample = R T_crystal R^T.
+
+    Args:
+        quaternions: (a, b, c, d), scalar first, shape (n, 4); their signs do not matter.
+
+    Returns:
+        R, shape (n, 3, 3); its columns are [100], [010] and [001] of the crystal in the sample frame.
+    """
+    a, b, c, d = (quaternions / np.linalg.norm(quaternions, axis=1, keepdims=True)).T
+    rows = [
+        [a * a + b * b - c * c - d * d, 2.0 * (b * c + a * d), 2.0 * (b * d - a * c)],
+        [2.0 * (b * c - a * d), a * a - b * b + c * c - d * d, 2.0 * (c * d + a * b)],
+        [2.0 * (b * d + a * c), 2.0 * (c * d - a * b), a * a - b * b - c * c + d * d],
+    ]
+    return np.ascontiguousarray(np.array(rows).transpose(2, 0, 1))
+
+
 def _about_z(angle: float) -> Array:
     c, s = _cos_sin(angle)
     return np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
@@ -76,17 +99,41 @@ def _cubic_constants(elasticity: Isotropic | Cubic) -> tuple[float, float, float
 
 
 def stiffness(elasticity: Isotropic | Cubic) -> Array:
-    """The stiffness in sample axes, shape (6, 6), Pa."""
+    """The stiffness in sample axes, shape (6, 6), Pa; for a grain of a polycrystal, in the axes of its crystal."""
+    return np.asarray(stiffnesses(elasticity, np.eye(3)[None])[0])
+
+
+def stiffnesses(elasticity: Isotropic | Cubic, axes: Array) -> Array:
+    """The stiffness of several grains in sample axes, shape (n, 6, 6), Pa.
+
+    ``orientation`` of the elasticity is relative to the crystal of the grain: the axes c11, c12 and c44 belong to are
+    ``axes @ rotation_matrix(*orientation)``.
+
+    Args:
+        elasticity: Elasticity of the crystals.
+        axes: Crystal axes of each grain in the sample frame (``crystal_axes``), shape (n, 3, 3).
+    """
     c11, c12, c44 = _cubic_constants(elasticity)
     unit = np.eye(3)
     tensor = c12 * np.einsum("ij,kl->ijkl", unit, unit)
     tensor += c44 * (np.einsum("ik,jl->ijkl", unit, unit) + np.einsum("il,jk->ijkl", unit, unit))
+    tensors = np.repeat(tensor[None], len(axes), axis=0)
     if isinstance(elasticity, Cubic):
-        axes = rotation_matrix(*elasticity.orientation)
-        tensor += (c11 - c12 - 2.0 * c44) * np.einsum("im,jm,km,lm->ijkl", axes, axes, axes, axes)
+        own = axes @ rotation_matrix(*elasticity.orientation)
+        tensors += (c11 - c12 - 2.0 * c44) * np.einsum("nim,njm,nkm,nlm->nijkl", own, own, own, own, optimize=True)
     rows, columns = np.array(_ROWS), np.array(_COLUMNS)
-    voigt: Array = tensor[rows[:, None], columns[:, None], rows[None, :], columns[None, :]]
-    return 0.5 * (voigt + voigt.T)
+    voigt: Array = tensors[:, rows[:, None], columns[:, None], rows[None, :], columns[None, :]]
+    return 0.5 * (voigt + voigt.transpose(0, 2, 1))
+
+
+def turned(tensor: Array, axes: Array) -> Array:
+    """A tensor given in crystal axes, (3, 3), in sample axes for each grain: R T R^T, shape (n, 3, 3)."""
+    return np.asarray(axes @ tensor @ axes.transpose(0, 2, 1))
+
+
+def strain_vector(tensors: Array) -> Array:
+    """(xx, yy, zz, 2 yz, 2 xz, 2 xy) of symmetric tensors, shapes (..., 3, 3) and (..., 6)."""
+    return np.asarray(tensors[..., _ROWS, _COLUMNS] * [1.0, 1.0, 1.0, 2.0, 2.0, 2.0])
 
 
 def average_moduli(elasticity: Isotropic | Cubic, average: Literal["voigt", "reuss", "hill"] = "hill") -> Moduli:
@@ -126,13 +173,27 @@ def youngs_modulus(elasticity: Isotropic | Cubic, direction: Sequence[float]) ->
 
 
 def molar_volume_tensor(material: Material) -> Array:
-    """Omega in sample axes, shape (3, 3), m^3/mol; a scalar Omega gives Omega times the unit tensor."""
+    """Omega, shape (3, 3), m^3/mol; a scalar Omega gives Omega times the unit tensor.
+
+    In sample axes; for a grain of a polycrystal, in the axes of its crystal.
+    """
     return _tensor(material.partial_molar_volume)
 
 
 def eigenstrain_tensor(material: Material) -> Array:
-    """Stress-free strain of the phase at its reference concentration, in sample axes, shape (3, 3)."""
+    """Stress-free strain of the phase at its reference concentration, shape (3, 3), axes as for the molar volume."""
     return _tensor(material.eigenstrain)
+
+
+def depends_on_orientation(material: Material) -> bool:
+    """Whether a crystal of this material knows directions: cubic elasticity, or a tensor that is no multiple of one."""
+    tensors = (molar_volume_tensor(material), eigenstrain_tensor(material))
+    return isinstance(material.elasticity, Cubic) or any(has_directions(tensor) for tensor in tensors)
+
+
+def has_directions(tensor: Array) -> bool:
+    """Whether a tensor is no multiple of the unit tensor."""
+    return bool(np.abs(tensor - tensor[0, 0] * np.eye(3)).max() > 1e-12 * np.abs(tensor).max())
 
 
 def _tensor(value: object) -> Array:

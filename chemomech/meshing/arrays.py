@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from chemomech.typing import Array, Ints, Longs
+
+QUATERNION: Final = ("q0", "q1", "q2", "q3")
+"""Columns of a table of grains with their orientations, the scalar first."""
+GRAIN_MARK: Final = "chemomech-grains-"
+"""Begin of a name that a mesh file holds if each entity of its cells is a grain; their number follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +36,9 @@ class MeshArrays:
             materials, the one with the smaller tag first.
         twins: Nodes that are one across a periodic axis: the node on the side of larger coordinates and the one it
             stands for, which has no twin itself, shape (k, 2).
+        cell_grain: Grain of each cell, shape (m,); empty where nothing is known of grains.
+        orientations: Unit quaternions of the grains, sample to crystal (`materials.orientation.crystal_axes`), shape
+            (g, 4).
     """
 
     points: Array
@@ -36,6 +49,8 @@ class MeshArrays:
     phases: dict[str, int] = field(default_factory=dict)
     boundaries: dict[str, int] = field(default_factory=dict)
     twins: Longs = field(default_factory=lambda: np.zeros((0, 2), dtype=np.int64))
+    cell_grain: Longs = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    orientations: Array = field(default_factory=lambda: np.zeros((0, 4)))
 
     @property
     def dimension(self) -> int:
@@ -49,6 +64,37 @@ class MeshArrays:
         out[self.twins[:, 0]] = self.twins[:, 1]
         return out
 
+    @property
+    def grains(self) -> int:
+        """Number of grains with an orientation; 0 where nothing is known of them."""
+        return len(self.orientations)
+
+    def grain_table(self, extra: Mapping[str, Sequence[float]] | None = None) -> str:
+        """One line per grain as CSV: number, phase, size, centre, quaternion, and what else is given.
+
+        Args:
+            extra: Further columns.
+        """
+        d = self.dimension
+        sizes = np.abs(measures(self.points, self.cells))
+        total = np.bincount(self.cell_grain, sizes, self.grains)
+        middle = self.points[self.cells].mean(axis=1)[:, :d]
+        weighted = [np.bincount(self.cell_grain, sizes * middle[:, k], self.grains) for k in range(d)]
+        phase_of = np.zeros(self.grains, dtype=np.int64)
+        phase_of[self.cell_grain] = self.cell_tags
+        names = {tag: name for name, tag in self.phases.items()}
+        more = dict(extra or {})
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        size = "area_m2" if d == 2 else "volume_m3"
+        writer.writerow(["grain", "phase", size, *("x_m", "y_m", "z_m")[:d], *QUATERNION, *more])
+        for k in range(self.grains):
+            center = [f"{w[k] / total[k]:.9g}" if total[k] else "" for w in weighted]
+            quaternion = [repr(float(x)) for x in self.orientations[k]]
+            rest = [f"{column[k]:.9g}" for column in more.values()]
+            writer.writerow([k, names.get(int(phase_of[k]), ""), f"{total[k]:.12g}", *center, *quaternion, *rest])
+        return out.getvalue()
+
     def to_dict(self) -> dict[str, npt.NDArray[np.generic]]:
         """Arrays only, for a file; ``from_dict`` reads them."""
         names = json.dumps({"phases": self.phases, "boundaries": self.boundaries})
@@ -59,6 +105,8 @@ class MeshArrays:
             "facets": self.facets,
             "facet_tags": self.facet_tags,
             "twins": self.twins,
+            "cell_grain": self.cell_grain,
+            "orientations": self.orientations,
             "names": np.frombuffer(names.encode(), dtype=np.uint8),
         }
 
@@ -73,8 +121,15 @@ class MeshArrays:
             facets=np.asarray(data["facets"], dtype=np.int64),
             facet_tags=np.asarray(data["facet_tags"], dtype=np.int32),
             twins=np.asarray(data.get("twins", np.zeros((0, 2))), dtype=np.int64),
+            cell_grain=np.asarray(data.get("cell_grain", np.zeros(0)), dtype=np.int64),
+            orientations=np.asarray(data.get("orientations", np.zeros((0, 4))), dtype=np.float64),
             **names,
         )
+
+
+def table_of(path: Path) -> Path:
+    """Where the table of the grains of a mesh file lies."""
+    return path.with_suffix(".grains.csv")
 
 
 def interface_name(phases: dict[str, int], first: str, second: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import basix.ufl
@@ -28,6 +28,8 @@ class Body:
         boundaries: Boundary name -> facet tag.
         seams: Periodic axis -> where its two sides lie, internal units. Nodes on them keep their own places, and
             share their degrees of freedom.
+        cell_grain: Grain of every local cell, ghosts included; empty where nothing is known of grains.
+        orientations: Unit quaternions of all grains, sample to crystal, shape (g, 4), on every rank.
     """
 
     mesh: Mesh
@@ -37,6 +39,8 @@ class Body:
     phases: dict[str, int]
     boundaries: dict[str, int]
     seams: dict[int, tuple[float, float]] = field(default_factory=dict)
+    cell_grain: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int32))
+    orientations: Array = field(default_factory=lambda: np.zeros((0, 4)))
 
     @property
     def dimension(self) -> int:
@@ -76,8 +80,9 @@ def distribute(arrays: MeshArrays | None, length: float, comm: MPI.Comm) -> Body
     head = None
     if arrays is not None:
         named = (arrays.dimension, arrays.phases, arrays.boundaries)
-        head = (*named, arrays.cell_tags, _seams(arrays, length))
-    dimension, phases, boundaries, cell_values, seams = comm.bcast(head, root=0)
+        grains = arrays.cell_grain.astype(np.int32), arrays.orientations
+        head = (*named, arrays.cell_tags, _seams(arrays, length), *grains)
+    dimension, phases, boundaries, cell_values, seams, cell_grain, orientations = comm.bcast(head, root=0)
     cell = {2: "triangle", 3: "tetrahedron"}[dimension]
     domain = ufl.Mesh(basix.ufl.element("P", cell, 1, shape=(dimension,)))
     if arrays is not None:
@@ -100,9 +105,10 @@ def distribute(arrays: MeshArrays | None, length: float, comm: MPI.Comm) -> Body
     cell_tags = mesh.meshtags(msh, tdim, local, cell_values[msh.topology.original_cell_index])
     entities, values = io.distribute_entity_data(msh, tdim - 1, facets, facet_values)
     facet_tags = mesh.meshtags_from_entities(msh, tdim - 1, graph.adjacencylist(entities), values)
-    if not seams:
-        return Body(msh, length, cell_tags, facet_tags, phases, boundaries)
-    return _closed(Body(msh, length, cell_tags, facet_tags, phases, boundaries, seams), arrays)
+    if len(orientations):
+        cell_grain = cell_grain[msh.topology.original_cell_index]
+    body = Body(msh, length, cell_tags, facet_tags, phases, boundaries, seams, cell_grain, orientations)
+    return _closed(body, arrays) if seams else body
 
 
 def _seams(arrays: MeshArrays, length: float) -> dict[int, tuple[float, float]]:
@@ -126,8 +132,16 @@ def _closed(open_body: Body, arrays: MeshArrays | None) -> Body:
     for d in (tdim - 1, 0):
         msh.topology.create_connectivity(d, tdim)
     msh.topology.create_connectivity(tdim - 1, 0)
-    tags = [
-        transfer_meshtags_to_periodic_mesh(open_body.mesh, msh, gone, old)
-        for old in (open_body.cell_tags, open_body.facet_tags)
-    ]
-    return Body(msh, open_body.length, tags[0], tags[1], open_body.phases, open_body.boundaries, open_body.seams)
+
+    def moved(tags: MeshTags) -> MeshTags:
+        new: MeshTags = transfer_meshtags_to_periodic_mesh(open_body.mesh, msh, gone, tags)
+        return new
+
+    cell_grain = open_body.cell_grain
+    if len(open_body.orientations):
+        local = np.arange(len(cell_grain), dtype=np.int32)
+        cell_grain = np.asarray(moved(mesh.meshtags(open_body.mesh, tdim, local, cell_grain)).values)
+    return replace(
+        open_body, mesh=msh, cell_tags=moved(open_body.cell_tags), facet_tags=moved(open_body.facet_tags),
+        cell_grain=cell_grain,
+    )  # fmt: skip

@@ -10,7 +10,7 @@ import numpy as np
 
 from chemomech.errors import CaseError
 from chemomech.frozen import did_you_mean
-from chemomech.meshing.arrays import MeshArrays, interface_name, measures
+from chemomech.meshing.arrays import GRAIN_MARK, MeshArrays, interface_name, measures, table_of
 from chemomech.meshing.grains2d import GrainError, Progress
 from chemomech.meshing.grains3d import fill_solid
 from chemomech.meshing.layers import Layers
@@ -118,6 +118,8 @@ class GrainMesh:
             facet_tags=tags,
             phases=phases,
             boundaries=boundaries,
+            cell_grain=self.cell_grain,
+            orientations=self.structure.orientations,
         )
 
     def _cell_names(self, by: By) -> tuple[dict[str, int], Ints]:
@@ -158,7 +160,8 @@ class GrainMesh:
     def save(self, path: str | Path, by: By = "grain") -> None:
         """Write the mesh for gmsh (``.msh``, names as physical groups) or ParaView (``.vtu``).
 
-        In a ``.msh`` file each grain is an entity of its own, whatever the groups are.
+        In a ``.msh`` file each grain is an entity of its own, whatever the groups are; the table of the grains with
+        their orientations is written beside it (``film.grains.csv`` beside ``film.msh``), from where a case reads them.
 
         Raises:
             CaseError: If the name ends in neither, or the file can't be written.
@@ -175,6 +178,9 @@ class GrainMesh:
             path.parent.mkdir(parents=True, exist_ok=True)
             meshio.write(part, content, **options)
             part.replace(path)
+            if path.suffix == ".msh":
+                part.write_text(self.to_arrays("phase").grain_table(), encoding="utf-8")
+                part.replace(table_of(path))
         except OSError as error:
             raise CaseError("path", str(path), f"can't be written ({error.strerror})", "another place") from error
         finally:
@@ -185,7 +191,8 @@ class GrainMesh:
 
         d = self.dimension
         mesh = self.to_arrays(by)
-        groups = {name: np.array([tag, d]) for name, tag in mesh.phases.items()}
+        groups = {f"{GRAIN_MARK}{len(self.structure)}": np.array([1, 0])}
+        groups |= {name: np.array([tag, d]) for name, tag in mesh.phases.items()}
         groups |= {name: np.array([tag, d - 1]) for name, tag in mesh.boundaries.items()}
         entity = np.where(self.facet_boundary < 0, -self.facet_boundary, self.facet_boundary + len(SIDES) + 1)
         data = {

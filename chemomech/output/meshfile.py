@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from chemomech.errors import CaseError
-from chemomech.meshing.arrays import MeshArrays, measures
+from chemomech.meshing.arrays import GRAIN_MARK, MeshArrays, measures, table_of
 from chemomech.output.folder import write_atomic, writing
 from chemomech.typing import Array
 
@@ -18,6 +18,8 @@ FORMATS = {".msh": "gmsh22", ".vtu": "vtu"}
 
 def write_mesh(mesh: MeshArrays, path: Path) -> None:
     """Write a mesh; a ``.msh`` file holds the phases and boundaries as named physical groups.
+
+    If the grains are known each is an entity of its own in it, and their table is written beside it.
 
     Raises:
         CaseError: If the name ends in neither ``.msh`` nor ``.vtu``.
@@ -28,12 +30,14 @@ def write_mesh(mesh: MeshArrays, path: Path) -> None:
     if path.suffix not in FORMATS:
         raise CaseError("--out", str(path), "this ending is not known", " or ".join(FORMATS))
     cell, facet = ("triangle", "line") if mesh.dimension == 2 else ("tetra", "triangle")
-    groups = {name: np.array([tag, mesh.dimension]) for name, tag in mesh.phases.items()}
+    groups = {f"{GRAIN_MARK}{mesh.grains}": np.array([1, 0])} if mesh.grains else {}
+    groups |= {name: np.array([tag, mesh.dimension]) for name, tag in mesh.phases.items()}
     groups |= {name: np.array([tag, mesh.dimension - 1]) for name, tag in mesh.boundaries.items()}
     tags = [mesh.cell_tags.astype(np.int32), mesh.facet_tags.astype(np.int32)]
     if path.suffix == ".msh":
         blocks = [(cell, mesh.cells), (facet, mesh.facets)]
-        data = {"gmsh:physical": tags, "gmsh:geometrical": tags}
+        own = [(mesh.cell_grain + 1).astype(np.int32), tags[1]] if mesh.grains else tags
+        data = {"gmsh:physical": tags, "gmsh:geometrical": own}
         content = meshio.Mesh(mesh.points, blocks, cell_data=data, field_data=groups)
     else:
         content = meshio.Mesh(mesh.points, [(cell, mesh.cells)], cell_data={"phase": tags[:1]})
@@ -46,6 +50,8 @@ def write_mesh(mesh: MeshArrays, path: Path) -> None:
             part.replace(path)
         finally:
             part.unlink(missing_ok=True)
+    if mesh.grains and path.suffix == ".msh":
+        write_atomic(table_of(path), mesh.grain_table())
 
 
 def draw_mesh(mesh: MeshArrays, path: Path, title: str = "") -> None:

@@ -15,7 +15,6 @@ there would act as a gradient energy of its own.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
 from typing import Any
 
 import basix.ufl
@@ -28,10 +27,12 @@ from chemomech.defects.dislocations import cell_distortion, lift, lines
 from chemomech.defects.simplex import Simplices
 from chemomech.expressions import evaluate
 from chemomech.materials.laws import Material
-from chemomech.materials.orientation import average_moduli, eigenstrain_tensor, molar_volume_tensor, stiffness
+from chemomech.materials.orientation import average_moduli, chemical_stiffness, strain_vector
 from chemomech.meshing.body import Body
+from chemomech.parallel import global_max
 from chemomech.physics import energies
 from chemomech.physics.constraints import Constraints, constrain, extent, node_map
+from chemomech.physics.crystals import Crystals, components, crystals, plane_stiffness
 from chemomech.physics.energies import PhaseLaw
 from chemomech.physics.equations import Equations, Form, Unknown
 from chemomech.physics.scales import Scales
@@ -49,20 +50,14 @@ def scales_of(case: Case, length: float) -> Scales:
     )
 
 
-def plane_stiffness(matrix: Array, plane: str, dimension: int) -> Array:
-    """Stiffness of the problem that is solved, (6, 6): in plane stress the zz row is condensed out."""
-    if dimension == 3 or plane == "strain":
-        return matrix
-    return np.asarray(matrix - np.outer(matrix[:, 2], matrix[2]) / matrix[2, 2])
-
-
 class ChemoMechanics:
     """Spaces, coefficients, energy and equations of one case on one body.
 
     Attributes:
         lines: Dislocations of the case, and their images in bodies with planes of symmetry.
         site_amount: Lithium sites of the body, internal units.
-        u: Displacement, less ``lift``.
+        crystals: What the cells of each phase are made of.
+        u: Displacement, less ``lift``; in 2D with a third component where crystals need it (physics/crystals.py).
         lift: Part of the displacement that is known beforehand (see defects.dislocations.lift).
         distortion: beta_D, the distortion that dislocations bring beforehand, its mean in every cell, (3, 3).
         c: Occupied fraction per phase, each on the cells of its phase; it may jump where phases meet.
@@ -84,7 +79,8 @@ class ChemoMechanics:
         single = len(self.phases) == 1
 
         element = basix.ufl.element("P", msh.basix_cell(), 1)
-        self.space_u = fem.functionspace(msh, ("P", 1, (d,)))
+        self.crystals: dict[str, Crystals] = {p: crystals(case, body, p) for p in self.phases}
+        self.space_u = fem.functionspace(msh, ("P", 1, (components(case, body, self.crystals),)))
         self.space_mu = fem.functionspace(msh, element)
         self.submeshes: dict[str, Mesh] = {}
         self.entity_maps: list[Any] = []
@@ -139,60 +135,50 @@ class ChemoMechanics:
     # -- coefficients ------------------------------------------------------------------------------
 
     def _fill_cells(self) -> None:
-        body, n = self.body, self.body.dimension
+        body = self.body
         cells = Simplices(body.points(), np.asarray(body.mesh.geometry.dofmaps[0]))
         out = self.distortion.x.array.reshape(-1, 3, 3)
         cell_distortion(self.lines, cells, self.poissons_ratio, self.case.plane, out=out)
-        nodes = body.dof_coordinates(self.space_u) * self.scales.length
-        self.lift.x.array.reshape(-1, n)[:] = self.lift_at(nodes)
+        self.lift.x.array[:] = self.lift_at(body.dof_coordinates(self.space_u) * self.scales.length).ravel()
 
-    @cached_property
-    def stiffness(self) -> Function:
-        """C of the problem that is solved, (6, 6), in every cell; made when first asked for.
-
-        Where the phase is known, ``laws[phase].stiffness`` takes no memory.
-        """
-        out: Function = fem.Function(fem.functionspace(self.body.mesh, ("DG", 0, (6, 6))))
-        matrices = out.x.array.reshape(-1, 6, 6)
-        for phase in self.phases:
-            matrices[self.body.cell_tags.find(self.body.phases[phase])] = self.laws[phase].stiffness.value
-        return out
+    def stiffness(self, phase: str) -> Array:
+        """C of the problem that is solved, one per row of ``crystals[phase]``, internal units, shape (k, 6, 6)."""
+        held = plane_stiffness(self.crystals[phase].stiffness, self.case.plane, self.body.dimension)
+        return held / self.scales.stress
 
     def lift_at(self, points: Array) -> Array:
-        """The known part of the displacement at points (n, 3) in m, internal units, shape (n, dimension)."""
+        """The known part of the displacement at points (n, 3) in m, internal units, a column per component."""
         known = lift(self.lines, self.poissons_ratio, self.case.plane, points)
-        return np.asarray(known[:, : self.body.dimension] / self.scales.length)
+        return np.asarray(known[:, : self.space_u.dofmap.bs] / self.scales.length)
 
     def _law(self, phase: str) -> PhaseLaw:
         material, s, msh = self.materials[phase], self.scales, self.body.mesh
-        sites = material.maximum_concentration / s.concentration
-        expansion = material.maximum_concentration * molar_volume_tensor(material) / 3.0
-        full = stiffness(material.elasticity) / s.stress
-        e6 = self._expansion_vector(phase)
+        crystal = self.crystals[phase]
 
         def number(value: float | Array) -> Constant:
             return fem.Constant(msh, np.asarray(value, dtype=float))
 
+        def tensor(values: Array, varies: bool) -> Constant | Function:
+            if not varies:
+                return number(values[0])
+            field: Function = fem.Function(fem.functionspace(msh, ("DG", 0, values.shape[1:])))
+            field.x.array.reshape(-1, *values.shape[1:])[crystal.cells] = values[crystal.row]
+            return field
+
         return PhaseLaw(
-            sites=number(sites),
+            sites=number(material.maximum_concentration / s.concentration),
             interaction=number(material.interaction),
             reference_potential=number(material.reference_potential / s.potential),
             reference_concentration=number(material.reference_concentration),
-            expansion=number(expansion),
-            eigenstrain=number(eigenstrain_tensor(material) + self.case.misfit_strain(phase)),
+            expansion=tensor(crystal.expansion, crystal.directed[0]),
+            eigenstrain=tensor(crystal.eigenstrain, crystal.directed[1]),
             gradient_energy=number(material.gradient_energy / s.gradient_energy),
             has_gradient_energy=material.gradient_energy > 0.0,
             diffusivity=number(material.diffusivity / s.diffusivity),
             mobility=material.mobility,
-            stiffening=number(float(e6 @ full @ e6) / sites),
-            stiffness=number(plane_stiffness(full, self.case.plane, self.body.dimension)),
+            stiffening=number(chemical_stiffness(material) / s.potential),
+            stiffness=tensor(self.stiffness(phase), crystal.grains),
         )
-
-    def _expansion_vector(self, phase: str) -> Array:
-        """(1/3) c_m Omega as (xx, yy, zz, 2 yz, 2 xz, 2 xy)."""
-        material = self.materials[phase]
-        e = material.maximum_concentration * molar_volume_tensor(material) / 3.0
-        return np.array([e[0, 0], e[1, 1], e[2, 2], 2 * e[1, 2], 2 * e[0, 2], 2 * e[0, 1]])
 
     def corner(self, phase: str) -> Any:
         """Measure over the cells of a phase with the corners as quadrature points."""
@@ -253,8 +239,8 @@ class ChemoMechanics:
     def _displacement_size(self) -> float:
         """Burgers vectors, swelling and misfit over a unit of length: displacements that are not small."""
         slips = [line.burgers / self.scales.length for line in self.lines]
-        laws = self.laws.values()
-        strains = [float(np.max(np.abs(part.value))) for law in laws for part in (law.expansion, law.eigenstrain)]
+        tensors = [t for crystal in self.crystals.values() for t in (crystal.expansion, crystal.eigenstrain)]
+        strains = [global_max(self.body.mesh.comm, float(np.max(np.abs(t), initial=0.0))) for t in tensors]
         return max([*slips, *strains]) or 1e-12
 
     def balance(self) -> Form:
@@ -279,12 +265,12 @@ class ChemoMechanics:
     def weights(self, phase: str) -> Array:
         """Volume of each owned node of a phase, int r dV with corner quadrature."""
         if phase not in self._weights:
-            self._weights[phase] = self._make_weights(phase)
+            self._weights[phase] = self._nodal_integral(phase, 1.0)
         return self._weights[phase]
 
-    def _make_weights(self, phase: str) -> Array:
+    def _nodal_integral(self, phase: str, factor: Form) -> Array:
         space = self.c[phase].function_space
-        form = fem.form(ufl.TestFunction(space) * self.corner(phase), entity_maps=self.entity_maps or None)
+        form = fem.form(factor * ufl.TestFunction(space) * self.corner(phase), entity_maps=self.entity_maps or None)
         vector = fem.assemble_vector(form)
         vector.scatter_reverse(la.InsertMode.add)
         return np.array(vector.array[: space.dofmap.index_map.size_local])
@@ -296,13 +282,19 @@ class ChemoMechanics:
         the diagonal holds 2/(d + 2). A body relaxes around a concentration wave along the axis k until
         sigma_kk = 0, which leaves e:C:e - (C e)_kk^2/C_kkkk; the mean over the axes is taken.
         """
-        d = self.body.dimension
-        matrix = self.laws[phase].stiffness.value
-        e = self._expansion_vector(phase)
-        stress = matrix @ e
-        clamped = float(e @ stress)
-        relaxed = float(np.mean([clamped - stress[k] ** 2 / matrix[k, k] for k in range(d)]))
-        return np.asarray((2.0 / (d + 2.0) * clamped - relaxed) * self.weights(phase))
+        d, crystal = self.body.dimension, self.crystals[phase]
+        matrices = self.stiffness(phase)
+        e = strain_vector(crystal.expansion)
+        stress = (matrices @ e[:, :, None])[:, :, 0]
+        clamped = np.sum(e * stress, axis=1)
+        along = np.arange(d)
+        relaxed = clamped - np.mean(stress[:, :d] ** 2 / matrices[:, along, along], axis=1)
+        values = 2.0 / (d + 2.0) * clamped - relaxed
+        if not crystal.grains:
+            return np.asarray(values[0] * self.weights(phase))
+        field = fem.Function(fem.functionspace(self.body.mesh, ("DG", 0)))
+        field.x.array[crystal.cells] = values[crystal.row]
+        return self._nodal_integral(phase, field)
 
     # -- numbers -----------------------------------------------------------------------------------
 

@@ -104,8 +104,8 @@ def surfaces(body: Body, names: Iterable[str]) -> dict[str, Any]:
 def _displacements(fields: Fields) -> tuple[list[DirichletBC], Flags]:
     """Conditions on components, and which owned dofs they hold."""
     case, body, space = fields.case, fields.body, fields.space_u
-    fdim, d = body.dimension - 1, body.dimension
-    held = np.zeros(space.dofmap.index_map.size_local * d, dtype=bool)
+    fdim = body.dimension - 1
+    held = np.zeros(space.dofmap.index_map.size_local * space.dofmap.bs, dtype=bool)
     out: list[DirichletBC] = []
     for name, boundary in case.boundaries.items():
         fixed = _fixed_components(boundary, body, name)
@@ -180,6 +180,7 @@ def _normal_axis(body: Body, name: str) -> int:
 def _tractions(fields: Fields) -> Array | None:
     """int t . v ds for all tractions, on the owned dofs."""
     case, body, s = fields.case, fields.body, fields.scales
+    count = fields.space_u.dofmap.bs
     v = ufl.TestFunction(fields.space_u)
     loaded = {name: b.traction for name, b in case.boundaries.items() if b.traction is not None}
     measures = surfaces(body, loaded)
@@ -189,32 +190,33 @@ def _tractions(fields: Fields) -> Array | None:
             sigma = _dislocation_stress(fields, name)
             t = ufl.dot(sigma, ufl.FacetNormal(body.mesh))
         else:
-            t = fem.Constant(body.mesh, np.asarray(traction[: body.dimension], dtype=float) / s.stress)
+            given = np.zeros(count)
+            given[: body.dimension] = traction[: body.dimension]
+            t = fem.Constant(body.mesh, given / s.stress)
         part = ufl.inner(t, v) * measures[name]
         form = part if form is None else form + part
     if form is None:
         return None
     vector = fem.assemble_vector(fem.form(form))
     vector.scatter_reverse(la.InsertMode.add)
-    owned = fields.space_u.dofmap.index_map.size_local * body.dimension
-    return np.array(vector.array[:owned])
+    return np.array(vector.array[: fields.space_u.dofmap.index_map.size_local * count])
 
 
 def _dislocation_stress(fields: Fields, name: str) -> Function:
-    """Infinite-medium stress of all dislocations near a boundary, in-plane components."""
+    """Infinite-medium stress of all dislocations near a boundary; a row per component of the displacement."""
     case, body = fields.case, fields.body
-    d = body.dimension
+    d, rows = body.dimension, fields.space_u.dofmap.bs
     phases = list(fields.c)
     elasticity = case.materials[phases[0]].elasticity
     if not isinstance(elasticity, Isotropic):
         raise CaseError(f"boundaries.{name}.traction", "dislocations", "needs isotropic elasticity", "numbers in Pa")
-    space = fem.functionspace(body.mesh, ("P", 2, (d, d)))
+    space = fem.functionspace(body.mesh, ("P", 2, (rows, d)))
     sigma: Function = fem.Function(space)
     all_lines = lines(case)
 
     def exact(x: Array) -> Array:
         values = infinite_medium_stress(all_lines, elasticity, x.T * fields.scales.length, case.plane)
-        return np.asarray(values[:, :d, :d].reshape(len(values), d * d).T / fields.scales.stress)
+        return np.asarray(values[:, :rows, :d].reshape(len(values), rows * d).T / fields.scales.stress)
 
     facets = body.facets(name)
     links = body.mesh.topology.connectivity(d - 1, d)
@@ -226,19 +228,20 @@ def _dislocation_stress(fields: Fields, name: str) -> Function:
 def rigid_motions(body: Body, space_u: Any) -> Array:
     """Translations and infinitesimal rotations on the owned dofs, one per column, not normalised.
 
-    A periodic body can't turn about an axis across its period.
+    A periodic body can't turn about an axis across its period. A 2D body with u_z(x, y) can be shifted along z; a tilt
+    would shear it, for u_x and u_y do not depend on z.
     """
-    d = body.dimension
+    d, count = body.dimension, space_u.dofmap.bs
     n = space_u.dofmap.index_map.size_local
     x = body.dof_coordinates(space_u)[:n]
     planes = [(0, 1)] if d == 2 else [(0, 1), (1, 2), (2, 0)]
     planes = [(i, j) for i, j in planes if i not in body.seams and j not in body.seams]
-    modes = np.zeros((n, d, d + len(planes)))
-    for axis in range(d):
+    modes = np.zeros((n, count, count + len(planes)))
+    for axis in range(count):
         modes[:, axis, axis] = 1.0
     for k, (i, j) in enumerate(planes):
-        modes[:, i, d + k], modes[:, j, d + k] = -x[:, j], x[:, i]
-    return modes.reshape(n * d, -1)
+        modes[:, i, count + k], modes[:, j, count + k] = -x[:, j], x[:, i]
+    return modes.reshape(n * count, -1)
 
 
 def free_motions(fields: Fields, held: Flags) -> Array:
@@ -276,7 +279,7 @@ def _pins(fields: Fields, motions: Array) -> list[DirichletBC]:
     number of ranks.
     """
     space, body = fields.space_u, fields.body
-    comm, d = body.mesh.comm, body.dimension
+    comm, d, count = body.mesh.comm, body.dimension, space.dofmap.bs
     n = space.dofmap.index_map.size_local
     x = body.dof_coordinates(space)[:n, :d]
     # Of mixed signs, so that in a box they lead to six corners that are not all on one diagonal.
@@ -286,21 +289,21 @@ def _pins(fields: Fields, motions: Array) -> list[DirichletBC]:
         reach = x @ direction
         k = int(np.argmax(reach)) if n else -1
         _, owner = comm.allreduce((float(reach[k]) if n else -np.inf, comm.rank), op=MPI.MAXLOC)
-        rows = motions[k * d : k * d + d] if comm.rank == owner else None
+        rows = motions[k * count : (k + 1) * count] if comm.rank == owner else None
         candidates.append((owner, k, comm.bcast(rows, root=owner)))
     matrix = np.concatenate([rows for _, _, rows in candidates])
     matrix *= 1.0 - 0.01 * np.arange(len(matrix))[:, None]  # of equals the first is taken, whatever the rounding
     _, _, order = scipy.linalg.qr(matrix.T, pivoting=True)
     mark = fem.Function(space)
     for row in order[: motions.shape[1]]:
-        owner, k, _ = candidates[row // d]
+        owner, k, _ = candidates[row // count]
         if owner == comm.rank:
-            mark.x.array[k * d + int(row % d)] = 1.0
+            mark.x.array[k * count + int(row % count)] = 1.0
     mark.x.scatter_forward()  # ranks that hold a pinned dof as a ghost must know
-    marked = mark.x.array.reshape(-1, d) > 0.5
+    marked = mark.x.array.reshape(-1, count) > 0.5
     conditions: list[DirichletBC] = []
-    for axis in range(d):
-        dofs = (np.flatnonzero(marked[:, axis]) * d + axis).astype(np.int32)
+    for axis in range(count):
+        dofs = (np.flatnonzero(marked[:, axis]) * count + axis).astype(np.int32)
         conditions.append(fem.dirichletbc(np.float64(0.0), dofs, space.sub(axis)))
     return conditions
 

@@ -26,11 +26,12 @@ UNITS = {
     "von_mises_stress": "Pa",
     "eshelby_stress": "Pa",
     "phase": "1",
+    "grain": "1",
     "strength_ratio": "1",
     "taylor_stress": "Pa",
 }
 
-_SCALARS = ("hydrostatic_stress", "von_mises_stress", "phase", "strength_ratio", "taylor_stress")
+_SCALARS = ("hydrostatic_stress", "von_mises_stress", "phase", "grain", "strength_ratio", "taylor_stress")
 
 
 class Derived:
@@ -62,6 +63,7 @@ class Derived:
         self._forest = own if parallel else []
         wanted = {
             "phase": not self._single,
+            "grain": len(physics.body.orientations) > 0,
             "strength_ratio": brittle,
             "taylor_stress": len(self._forest) >= MANY,
         }
@@ -80,7 +82,7 @@ class Derived:
     def _make(self, name: str) -> Function:
         p, msh = self.physics, self.physics.body.mesh
         if name == "displacement":
-            space = fem.functionspace(msh, ("DG", 0, (p.body.dimension,))) if self._shifted else p.space_u
+            space = fem.functionspace(msh, ("DG", 0, (p.space_u.dofmap.bs,))) if self._shifted else p.space_u
         elif name == "chemical_potential" or (name == "concentration" and self._single):
             space = p.space_mu
         elif name == "concentration":
@@ -110,6 +112,8 @@ class Derived:
         elif name == "phase":
             for phase in p.phases:
                 out.x.array[p.body.cell_tags.find(p.body.phases[phase])] = p.body.phases[phase]
+        elif name == "grain":
+            out.x.array[:] = p.body.cell_grain
         elif name == "taylor_stress":
             out.x.array[:] = self._taylor_stress()
         elif name in _SCALARS:

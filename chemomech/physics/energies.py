@@ -34,7 +34,7 @@ class PhaseLaw:
         diffusivity: D0.
         mobility: ``darken`` or ``paper``.
         stiffening: (1/9) c_m C : Omega : Omega, used by the ``paper`` mobility.
-        stiffness: C of the problem that is solved, (6, 6).
+        stiffness: C of the problem that is solved, (6, 6); a field where a phase has grains.
     """
 
     sites: Expr
@@ -52,10 +52,10 @@ class PhaseLaw:
 
 
 def gradient(u: Expr) -> Expr:
-    """grad u as a (3, 3) tensor, d u_i / d x_j; out-of-plane components vanish in 2D."""
+    """grad u as a (3, 3) tensor, d u_i / d x_j; in 2D nothing depends on z, and u_z may be there or not."""
     g = ufl.grad(u)
-    d = u.ufl_shape[0]
-    return ufl.as_tensor([[g[i, j] if max(i, j) < d else 0.0 for j in range(3)] for i in range(3)])
+    rows, columns = g.ufl_shape
+    return ufl.as_tensor([[g[i, j] if i < rows and j < columns else 0.0 for j in range(3)] for i in range(3)])
 
 
 def voigt(e: Expr) -> Expr:

@@ -76,11 +76,11 @@ class DisplacementSolver:
     Args:
         block: The constant matrix K.
         rigid: Rigid motions on the owned dofs, columns.
-        dimension: 2 or 3.
+        components: Components of the displacement.
         exact: Factorise instead of multigrid.
     """
 
-    def __init__(self, block: PETSc.Mat, rigid: Array, dimension: int, *, exact: bool) -> None:
+    def __init__(self, block: PETSc.Mat, rigid: Array, components: int, *, exact: bool) -> None:
         self._prefix = f"chemomech_displacement_{next(_numbers)}_"
         self.exact = exact
         with options(self._prefix, MUMPS if exact else GAMG):
@@ -88,7 +88,7 @@ class DisplacementSolver:
                 block.setOption(PETSc.Mat.Option.SPD, True)
                 self.ksp = self._factorised(block)
             else:
-                self.ksp = self._multigrid(block, rigid, dimension)
+                self.ksp = self._multigrid(block, rigid, components)
         # K is constant; the assembly of the whole matrix would pass for a change of it.
         self.ksp.getPC().setReusePreconditioner(True)
 
@@ -114,9 +114,9 @@ class DisplacementSolver:
             ksp.destroy()
         return ksp
 
-    def _multigrid(self, block: PETSc.Mat, rigid: Array, dimension: int) -> PETSc.KSP:
+    def _multigrid(self, block: PETSc.Mat, rigid: Array, components: int) -> PETSc.KSP:
         """Smoothed aggregation (PETSc's GAMG) on matrices of small dense blocks: a cycle reads a third less memory."""
-        block.setBlockSize(dimension)
+        block.setBlockSize(components)
         modes = []
         for column in rigid.T:
             mode = block.createVecRight()

@@ -53,11 +53,12 @@ class SolverStack:
         system.push()
         system.jacobian()
         exact = linear_solver == "direct" or n <= EXACT_LIMIT[dimension]
-        self.displacement = linear.DisplacementSolver(system.blocks[0][0], rigid, dimension, exact=exact)
+        components = system.functions[0].function_space.dofmap.bs
+        self.displacement = linear.DisplacementSolver(system.blocks[0][0], rigid, components, exact=exact)
         self._elimination: linear.BlockElimination | None = None
         if linear_solver == "block":
             if exact:  # it is only multiplied from now on: half of it is enough
-                system.blocks[0][0].setBlockSize(dimension)
+                system.blocks[0][0].setBlockSize(components)
                 system.blocks[0][0].convert("sbaij")
             self._elimination = linear.BlockElimination(system, self.displacement, relief)
         self.newton = Newton(

@@ -13,6 +13,7 @@ from chemomech.case.regions import AXES
 from chemomech.errors import CaseError
 from chemomech.meshing.arrays import MeshArrays
 from chemomech.meshing.generate.named import name_interfaces, orient, surfaces
+from chemomech.meshing.generate.oriented import read_grains
 from chemomech.meshing.generate.session import session
 from chemomech.meshing.generate.twins import find_twins, sides
 from chemomech.typing import Array, Flags, Ints, Longs
@@ -48,14 +49,16 @@ def _named(case: Case, domain: MeshFile, model: Any) -> MeshArrays:
     phases: dict[str, int] = {}
     boundaries: dict[str, int] = {}
     cells, cell_tags, facets, facet_tags = [], [], [], []
+    entities: list[Ints] = []
     for dim, group in model.getPhysicalGroups():
         name = model.getPhysicalName(dim, group)
-        block = _block(domain, model, dimension, dim, group, place)
+        block, of_entity = _block(domain, model, dimension, dim, group, place)
         if not len(block):
             continue
         if dim == dimension:
             material = _material(case, domain, name)
             cells.append(block)
+            entities.append(of_entity)
             cell_tags.append(np.full(len(block), phases.setdefault(material, len(phases) + 1), dtype=np.int32))
         elif dim == dimension - 1:
             facets.append(block)
@@ -82,6 +85,9 @@ def _named(case: Case, domain: MeshFile, model: Any) -> MeshArrays:
     exterior, between, pairs = surfaces(all_cells, all_tags)
     _closes(case, domain, dimension, points, exterior, {n: named[named_tags == t] for n, t in boundaries.items()})
     twins = find_twins(domain, points, all_cells, dimension)
+    order = list(phases)
+    materials = [order[tag - 1] for tag in all_tags.tolist()]
+    cell_grain, orientations = read_grains(case, domain, np.concatenate(entities), points, all_cells, materials)
     without = ~_among(between, named)  # a facet has one name
     interface_tags = name_interfaces(phases, boundaries, pairs[without])
     return MeshArrays(
@@ -93,12 +99,15 @@ def _named(case: Case, domain: MeshFile, model: Any) -> MeshArrays:
         phases=phases,
         boundaries=boundaries,
         twins=twins,
+        cell_grain=cell_grain,
+        orientations=orientations,
     )
 
 
-def _block(domain: MeshFile, model: Any, dimension: int, dim: int, group: int, place: Longs) -> Longs:
-    """Corners of the elements of a physical group."""
+def _block(domain: MeshFile, model: Any, dimension: int, dim: int, group: int, place: Longs) -> tuple[Longs, Ints]:
+    """Corners of the elements of a physical group, and the entity each is in."""
     corners = [np.zeros((0, dim + 1), dtype=np.int64)]
+    owner = [np.zeros(0, dtype=np.int32)]
     for entity in model.getEntitiesForPhysicalGroup(dim, group):
         kinds, _, nodes = model.mesh.getElements(dim, entity)
         for kind, of_kind in zip(kinds, nodes, strict=True):
@@ -109,7 +118,8 @@ def _block(domain: MeshFile, model: Any, dimension: int, dim: int, group: int, p
                     "first-order triangles (2D) or tetrahedra (3D)",
                 )  # fmt: skip
             corners.append(place[of_kind.astype(np.int64)].reshape(-1, dim + 1))
-    return np.concatenate(corners)
+            owner.append(np.full(len(corners[-1]), entity, dtype=np.int32))
+    return np.concatenate(corners), np.concatenate(owner)
 
 
 def _material(case: Case, domain: MeshFile, name: str) -> str:
