@@ -28,6 +28,7 @@ class Body:
         boundaries: Boundary name -> facet tag.
         seams: Periodic axis -> where its two sides lie, internal units. Nodes on them keep their own places, and
             share their degrees of freedom.
+        source: What the body was made of, in m, on rank 0; None on the others.
     """
 
     mesh: Mesh
@@ -37,6 +38,7 @@ class Body:
     phases: dict[str, int]
     boundaries: dict[str, int]
     seams: dict[int, tuple[float, float]] = field(default_factory=dict)
+    source: MeshArrays | None = None
 
     @property
     def dimension(self) -> int:
@@ -101,8 +103,8 @@ def distribute(arrays: MeshArrays | None, length: float, comm: MPI.Comm) -> Body
     entities, values = io.distribute_entity_data(msh, tdim - 1, facets, facet_values)
     facet_tags = mesh.meshtags_from_entities(msh, tdim - 1, graph.adjacencylist(entities), values)
     if not seams:
-        return Body(msh, length, cell_tags, facet_tags, phases, boundaries)
-    return _closed(Body(msh, length, cell_tags, facet_tags, phases, boundaries, seams), arrays)
+        return Body(msh, length, cell_tags, facet_tags, phases, boundaries, {}, arrays)
+    return _closed(Body(msh, length, cell_tags, facet_tags, phases, boundaries, seams, arrays), arrays)
 
 
 def _seams(arrays: MeshArrays, length: float) -> dict[int, tuple[float, float]]:
@@ -130,4 +132,5 @@ def _closed(open_body: Body, arrays: MeshArrays | None) -> Body:
         transfer_meshtags_to_periodic_mesh(open_body.mesh, msh, gone, old)
         for old in (open_body.cell_tags, open_body.facet_tags)
     ]
-    return Body(msh, open_body.length, tags[0], tags[1], open_body.phases, open_body.boundaries, open_body.seams)
+    named = (open_body.phases, open_body.boundaries, open_body.seams)
+    return Body(msh, open_body.length, tags[0], tags[1], *named, arrays)

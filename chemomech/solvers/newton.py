@@ -83,6 +83,7 @@ class Newton:
         self._scales: list[Array] | None = None
         self._worst: dict[str, int] = {}
         self.prefix = f"chemomech_{next(_numbers)}_"
+        self._next = system.x.duplicate() if system.equations.eliminate is not None else None
         self.snes = snes = PETSc.SNES().create(system.comm)
         snes.setOptionsPrefix(self.prefix)
         snes.setType("newtonls")
@@ -122,7 +123,8 @@ class Newton:
                 if block is None:
                     continue
                 largest = system.largest[i, j] if system.constant[i][j] else row_maximum(block)
-                total += largest * size
+                most = system.equations.sizes.get((i, j))
+                total += largest * size if most is None else np.minimum(largest * size, most)
             scales.append(np.where(total > 0.0, total, 1.0))
         return scales
 
@@ -165,6 +167,12 @@ class Newton:
             if np.any(new != old - step.array_r):
                 step.array_w[:] = old - new
                 changed = True
+        if self._next is not None:
+            x.copy(self._next)
+            self._next.axpy(-1.0, y)
+            self.system.eliminate(self._next)
+            y.waxpy(-1.0, self._next, x)
+            return True
         return bool(self.system.comm.allreduce(changed, op=MPI.LOR))
 
     # -- solve ----------------------------------------------------------------------------------------
@@ -179,6 +187,8 @@ class Newton:
         backup = [f.x.array.copy() for f in system.functions]
         self.history, self._norms, self._scaled = [], [], False
         system.push()
+        if self._next is not None:
+            system.eliminate(system.x)
         try:
             self.snes.solve(None, system.x)
         except PETSc.Error as error:
@@ -236,3 +246,5 @@ class Newton:
         for key in self._set:
             database.delValue(key)
         self.snes.destroy()
+        if self._next is not None:
+            self._next.destroy()
