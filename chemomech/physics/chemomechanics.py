@@ -310,11 +310,12 @@ class ChemoMechanics:
         )
 
     def _displacement_size(self) -> float:
-        """Burgers vectors, swelling and misfit over a unit of length: displacements that are not small."""
+        """Burgers vectors, openings, swelling and misfit over a unit of length: displacements that are not small."""
         slips = [line.burgers / self.scales.length for line in self.lines]
         laws = self.laws.values()
         strains = [float(np.max(np.abs(part.value))) for law in laws for part in (law.expansion, law.eigenstrain)]
-        return max([*slips, *strains]) or 1e-12
+        openings = [] if self.network is None else [abs(size) for size in self.network.openings().values()]
+        return max([*slips, *strains, *openings]) or 1e-12
 
     def balance(self) -> Form:
         """int c_m (c - c*) q - g int J . grad q - g int J_in q ds."""

@@ -18,9 +18,9 @@ import numpy as np
 
 from chemomech.typing import Array
 
-CELLS = 8
+CELLS = 10
 """Cells of a column."""
-_REACH, _FIRST = 8.0, 30.0  # depth that is resolved over sqrt(D t); sqrt(D t) or depth over the first cell
+_REACH, _FIRST = 4.0, 15.0  # depth that is resolved over sqrt(D t); sqrt(D t) or depth over the first cell
 _CLOSE = 1e-13
 
 
@@ -46,7 +46,7 @@ def regular_fraction(psi: Array, chi: float) -> tuple[Array, Array]:
 def thicknesses(depth: Array, reach: float, count: int = CELLS) -> Array:
     """Thickness of the cells of each column, shape (count, columns).
 
-    They grow by one ratio from a thirtieth of ``reach`` or of the depth; beyond 8 ``reach``, where nothing happens, the
+    They grow by one ratio from a fifteenth of ``reach`` or of the depth; beyond 4 ``reach``, where nothing happens, the
     last cell takes what is left.
 
     Args:
