@@ -25,7 +25,7 @@ class Sums:
 
     Attributes:
         places: Global row and column of each entry.
-        columns: Local column of each entry.
+        columns: Local dof of the column of each entry.
         data: The entries.
         first: Global number of the first owned row.
         sizes: Local and global number of rows and columns.
@@ -35,10 +35,13 @@ class Sums:
         self._form, self._conditions, self._unit = form, conditions, unit
         self._matrix = fem.create_matrix(form)
         maps = [self._matrix.index_map(k) for k in range(2)]
-        self.columns = self._matrix.indices.astype(np.int32)
+        indices = self._matrix.indices.astype(np.int32)
+        # Columns beyond the dofs known here belong to rows of other ranks, whose entries stay zero.
+        own = form.function_spaces[1].dofmap.index_map
+        self.columns = np.minimum(indices, own.size_local + own.num_ghosts - 1)
         rows = np.repeat(np.arange(len(self._matrix.indptr) - 1), np.diff(self._matrix.indptr)).astype(np.int32)
         self.places = tuple(
-            m.local_to_global(k).astype(PETSc.IntType) for m, k in zip(maps, (rows, self.columns), strict=True)
+            m.local_to_global(k).astype(PETSc.IntType) for m, k in zip(maps, (rows, indices), strict=True)
         )
         self.first = maps[0].local_range[0]
         self.sizes = [(m.size_local, m.size_global) for m in maps]
