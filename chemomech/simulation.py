@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time as clock
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,11 @@ class Simulation:
         if name == "configurational_force" and self.forces is not None:
             return self.forces.nodal()
         return self.derived.function(name)
+
+    @property
+    def grain_boundaries(self) -> Mapping[str, Any]:
+        """Class of grain boundaries -> occupied fraction on its facets."""
+        return {} if self.physics.network is None else self.physics.network.c
 
     @cached_property
     def forces(self) -> ConfigurationalForces | None:
@@ -313,7 +319,7 @@ class Simulation:
                 continue
             supplied = self.comm.allreduce(self.solver.system.supplied) + float(p.step.value) * self._influx
             supplied += sum(w * old for w, old in zip(f.weights, state.supplied, strict=False))
-            if not self._reservoirs:
+            if not self._reservoirs or p.network is not None:
                 p.set_amount(state.begun + supplied)
             if p.local is not None:
                 p.local.settle()
@@ -370,6 +376,7 @@ class Simulation:
             "ranks": self.comm.size,
             "wall_time_s": clock.perf_counter() - self._clock,
             **{k: v for k, v in row.items() if k not in ("newton_iterations", "linear_iterations")},
+            **summary.boundaries(self.physics, self.state),
             "max_free_energy_increase_relative": self.energy_rise / drop if drop else 0.0,
             **summary.interface(self, self.physics, self.derived),
             **summary.defects(self.case, self.forces),

@@ -183,6 +183,11 @@ class Network:
         """Sites per class, internal units. Collective."""
         return {n: self.sites[n] * self._integral(n, np.ones_like(c.x.array)) for n, c in self.c.items()}
 
+    def means(self) -> dict[str, float]:
+        """Mean fraction per class. Collective."""
+        sites = self.site_amounts()
+        return {name: amount / sites[name] for name, amount in self.amounts().items()}
+
     def _integral(self, name: str, values: Array) -> float:
         n = self.c[name].function_space.dofmap.index_map.size_local
         return float(self.body.mesh.comm.allreduce(float(self.area[name][:n] @ values[:n])))
