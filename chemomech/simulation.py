@@ -339,7 +339,9 @@ class Simulation:
     def _positive(self) -> bool:
         """Whether every c* is above zero; where the second-order formula is not, no c in (0, 1) solves the step."""
         p = self.physics
-        lowest = [np.min(s.x.array, initial=1.0) for name, s in p.stars.items() if p.local and s is not p.local.columns_star]
+        lowest = [
+            np.min(s.x.array, initial=1.0) for name, s in p.stars.items() if p.local and s is not p.local.columns_star
+        ]
         if p.local is not None:
             lowest.append(p.local.lowest_star())
         return -global_max(self.comm, -float(min(lowest))) > 0.0

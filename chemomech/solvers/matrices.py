@@ -60,9 +60,7 @@ class Sums:
             return
         constants, coefficients = fem.pack_constants(self._form), fem.pack_coefficients(self._form)
         conditions = [condition._cpp_object for condition in self._conditions]
-        cpp.fem.assemble_matrix(
-            self._matrix._cpp_object, self._form._cpp_object, constants, coefficients, conditions
-        )
+        cpp.fem.assemble_matrix(self._matrix._cpp_object, self._form._cpp_object, constants, coefficients, conditions)
 
 
 class Changing:
