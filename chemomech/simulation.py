@@ -20,7 +20,7 @@ from chemomech.meshing.body import Body, distribute
 from chemomech.meshing.generate import generate
 from chemomech.output import checkpoint
 from chemomech.output.nodes import Layout, layout
-from chemomech.parallel import global_max, on_rank_zero
+from chemomech.parallel import global_max, global_min, on_rank_zero
 from chemomech.physics.chemomechanics import ChemoMechanics, scales_of
 from chemomech.physics.constraints import rigid_motions
 from chemomech.physics.derived import Derived
@@ -338,13 +338,11 @@ class Simulation:
 
     def _positive(self) -> bool:
         """Whether every c* is above zero; where the second-order formula is not, no c in (0, 1) solves the step."""
-        p = self.physics
-        lowest = [
-            np.min(s.x.array, initial=1.0) for name, s in p.stars.items() if p.local and s is not p.local.columns_star
-        ]
-        if p.local is not None:
-            lowest.append(p.local.lowest_star())
-        return -global_max(self.comm, -float(min(lowest))) > 0.0
+        local, stars = self.physics.local, self.physics.stars.values()
+        if local is None:
+            return True
+        lowest = [float(np.min(s.x.array, initial=1.0)) for s in stars if s is not local.columns_star]
+        return global_min(self.comm, min(*lowest, local.lowest_star())) > 0.0
 
     def _look(self) -> None:
         """Bring what is looked at, and no unknown, up to date."""

@@ -49,7 +49,7 @@ def row(physics: ChemoMechanics, derived: Derived, state: State) -> dict[str, fl
 
 
 def boundaries(physics: ChemoMechanics, state: State) -> dict[str, Any]:
-    """What the grain boundaries hold, and how much the mean fraction of the body rose; empty without any. Collective."""
+    """What grain boundaries hold, and by how much the mean fraction of the body rose; empty without any. Collective."""
     network = physics.network
     if network is None:
         return {}

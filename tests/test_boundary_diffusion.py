@@ -52,7 +52,7 @@ def measured(made: Simulation, exact: BoundaryDiffusion, source: Source, strengt
 def whipple(
     beta: float, first: float, growth: float, y: tuple[float, float, float], tolerance: float, source: Source
 ) -> dict[str, Any]:
-    """A run; ``y`` holds first step, growth and largest step along the boundary, over sqrt(D t) and its root of beta."""
+    """A run; ``y``: first step, growth, largest step over root beta along the boundary, in sqrt(D t)."""
     root = np.sqrt(beta)
     across = graded(first, growth, 1.0, 9.0) * UNIT
     down = graded(y[0], y[1], y[2] * root, 13.0 * root) * UNIT

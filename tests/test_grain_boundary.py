@@ -234,7 +234,7 @@ ISOTHERMS = {-1.0: 0.2784, 0.0: 0.4000, 1.0: 0.7458, 2.0: 0.9693}
 
 @pytest.mark.parametrize("chi", ISOTHERMS)
 def test_isotherm(chi: float) -> None:
-    """The coupled solver, left alone for long, ends on the isotherm (table: dG + chi_gb (1 - 2 x_b) = -12.32 kJ/mol)."""
+    """The coupled solver, left alone for long, ends on the isotherm (dG + chi_gb (1 - 2 x_b) = -12.32 kJ/mol)."""
     energy = -12320.0 / RT - chi * (1.0 - 2.0 * 0.005)
     same = {"diffusivity": "1e-11 m^2/s", "interaction": chi, "segregation_energy": energy * RT}
     given = case(
@@ -256,7 +256,7 @@ def test_isotherm(chi: float) -> None:
 
 
 def test_stress_shifts_the_isotherm() -> None:
-    """A plane that opens between clamped ends: sigma_nn = -C11 delta n Omega (c - c_0)/L, mu shifts by -Omega sigma_nn."""
+    """A plane opens between clamped ends: sigma_nn = -C11 delta n Omega (c - c_0)/L, mu shifts by -Omega sigma_nn."""
     omega, width, sites, size, c11 = 9e-6, 1e-9, 1e5, 1e-6, 124e9
     law = {
         "diffusivity": "1e-11 m^2/s", "partial_molar_volume": omega, "width": width, "segregation_energy": -3.0 * RT,

@@ -1,9 +1,10 @@
-"""Lithium in grain boundaries, as files and as a picture: ``grain_boundaries.pvd`` and ``figures/grain_boundaries.png``."""
+"""Lithium in grain boundaries as files and as a picture: ``grain_boundaries.pvd``, ``figures/grain_boundaries.png``."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -32,6 +33,13 @@ class Facets:
     corners: Array
     values: Array
     classes: Ints
+
+    def sizes(self) -> Array:
+        """Length (m) or area (m^2) of each."""
+        edges = self.corners[:, 1:] - self.corners[:, :1]
+        if edges.shape[1] == 1:
+            return np.asarray(np.linalg.norm(edges[:, 0], axis=1))
+        return np.asarray(0.5 * np.linalg.norm(np.cross(edges[:, 0], edges[:, 1]), axis=1))
 
     @classmethod
     def owned(cls, snapshot: Snapshot) -> Facets:
@@ -118,7 +126,7 @@ def draw_boundaries(facets: Facets, names: tuple[str, ...], path: Path, *, title
     with mpl.rc_context(drawing.FONT):
         figure = Figure(figsize=(7.2, 6.0), dpi=drawing.DPI, layout="constrained")
         FigureCanvasAgg(figure)
-        ax = figure.add_subplot(projection="3d" if solid else None)
+        ax: Any = figure.add_subplot(projection="3d" if solid else None)
         colours = mpl.colormaps["viridis"](norm(value))
         if solid:
             ax.add_collection3d(Poly3DCollection(list(corners), facecolors=colours, edgecolors="none"))
@@ -131,7 +139,9 @@ def draw_boundaries(facets: Facets, names: tuple[str, ...], path: Path, *, title
             ax.set(**{f"{axis}lim": (low[k] - room, high[k] + room), f"{axis}label": f"{axis} ({unit})"})
         bar = figure.colorbar(mpl.cm.ScalarMappable(norm, "viridis"), ax=ax, shrink=0.8)
         bar.set_label("occupied fraction in the boundary")
-        means = [f"{name}: mean {np.mean(value[facets.classes == k]):.3g}" for k, name in enumerate(names, 1)]
+        weight = facets.sizes()
+        of = {name: facets.classes == k for k, name in enumerate(names, 1)}
+        means = [f"{name}: mean {np.average(value[on], weights=weight[on]):.3g}" for name, on in of.items()]
         figure.suptitle(panels.wrapped(" · ".join(part for part in (title, when) if part), 60), fontsize=13)
         figure.supxlabel(panels.wrapped(";  ".join(means), 90), fontsize=8.5, color="#666666")
         panels.store(figure, path)

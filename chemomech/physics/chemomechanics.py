@@ -240,19 +240,8 @@ class ChemoMechanics:
         return form if self.network is None else form + self.network.energy()
 
     def _local(self, network: Network) -> LocalEquilibrium:
-        phase = self.phases[0]
-        material, s = self.materials[phase], self.scales
-        grain = Grain(
-            c=self.c[phase],
-            mu=self.mu,
-            equation=1,
-            volume=self.corner(phase),
-            sites=material.maximum_concentration / s.concentration,
-            diffusivity=material.diffusivity / s.diffusivity,
-            interaction=material.interaction,
-            reference=material.reference_potential / s.potential,
-            step=self.step,
-        )
+        phase, s = self.phases[0], self.scales
+        grain = Grain.of(self.materials[phase], s, self.c[phase], self.mu, self.corner(phase), self.step)
         return LocalEquilibrium(network, grain, self.constraints, (self.case.time.end or 0.0) / s.time)
 
     def _composite(self, network: Network, local: LocalEquilibrium, psi: Form) -> Composite | None:
@@ -326,8 +315,8 @@ class ChemoMechanics:
             form += law.sites * c * q * self.corner(p)
             form += -law.sites * self.c_star[p] * q * self.corner(p)
             if not self.closed_equilibrium:
-                driven = (c, self.mu) if self.local is None else (self.local.flux_c, self.local.flux_mu)
-                flux = energies.lithium_flux(*driven, law)
+                from_c, from_mu = (c, self.mu) if self.local is None else (self.local.flux_c, self.local.flux_mu)
+                flux = energies.lithium_flux(from_c, from_mu, law)
                 form += -self.step * ufl.inner(flux, ufl.grad(q)) * self.inner(p)
         for measure, influx in self.constraints.influx:
             form += -self.step * influx * q * measure

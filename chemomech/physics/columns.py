@@ -1,13 +1,13 @@
 """Sub-grid columns: the grain around a node of a boundary, as a chain of thin cells normal to the boundary.
 
-Seen from a boundary, a mesh that is coarser than sqrt(D t) would take up lithium into the whole volume of its nodes. The
-column resolves what happens there: a node of volume V and boundary area S (both sides) has a column of depth L = V/S
-whose surface is in local equilibrium with the node's chemical potential and whose end is closed. The mean of the column
-is what the node holds, and its end is what the rest of the grain sees. Where the mesh resolves sqrt(D t) the column is
-in equilibrium and the ordinary scheme comes back.
+Seen from a boundary, a mesh that is coarser than sqrt(D t) would take up lithium into the whole volume of its nodes.
+The column resolves what happens there: a node of volume V and boundary area S (both sides) has a column of depth
+L = V/S whose surface is in local equilibrium with the node's chemical potential and whose end is closed. The mean of
+the column is what the node holds, and its end is what the rest of the grain sees. Where the mesh resolves sqrt(D t) the
+column is in equilibrium and the ordinary scheme comes back.
 
-Regular solution with Darken's mobility: the flux -D c (1-c) grad mu is -D grad phi, phi = c - chi (c^2 - 2 c^3/3), without
-a logarithm.
+Regular solution with Darken's mobility: the flux -D c (1-c) grad mu is -D grad phi, phi = c - chi (c^2 - 2 c^3/3),
+without a logarithm.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ so that local equilibrium is exact and at a junction fluxes balance. Boundaries 
 
     psi_k = delta_k n_k { RT [c ln c + (1-c) ln(1-c) + chi_k c (1-c)] + (mu0 + dG_k) c },
 
-n_k being their sites per volume. Its derivative by c_k is mu; the opening delta_k n_k Omega_k (c_k - c_0) along the normal,
-which enters the elastic energy of the grains, adds -Omega_k sigma_nn (opening.py). Lithium flows along with
+n_k being their sites per volume. Its derivative by c_k is mu; the opening delta_k n_k Omega_k (c_k - c_0) along the
+normal, which enters the elastic energy of the grains, adds -Omega_k sigma_nn (opening.py). Lithium flows along with
 -delta_k n_k M_k grad_s mu, M_k = D_k c (1-c)/RT; between grain and boundary it flows by itself, both being parts of one
 balance. All integrals use the corners of facets.
 

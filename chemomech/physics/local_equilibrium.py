@@ -1,12 +1,12 @@
 """Grain boundaries and the grains beside them, node by node: columns, their place in the equations, elimination.
 
-On the network the unknown c of a node is the mean of its column (columns.py). With psi = mu - mu0 - p, p being what stress
-adds to the potential of the grain, its equation is
+On the network the unknown c of a node is the mean of its column (columns.py). With psi = mu - mu0 - p, p being what
+stress adds to the potential of the grain, its equation is
 
     V [(c - mean(psi))/mean'(psi) + psi + mu0 + p - mu] = 0,
 
 and lithium that flows on into the grain leaves the balance of the node but is driven by the end of the column, with
-fraction c_N and potential mu(c_N) + p. The linear part of the equation of c is V (mu0 + p - mu), from which psi is read.
+fraction c_N and potential mu(c_N) + p. The linear part of the equation of c is V (mu0 + p - mu): psi is read from it.
 """
 
 from __future__ import annotations
@@ -19,10 +19,12 @@ import numpy as np
 import ufl
 from dolfinx import fem, la
 
+from chemomech.materials.laws import Material
 from chemomech.physics.columns import CELLS, Columns, Response, regular_fraction
 from chemomech.physics.constraints import Constraints, node_map
 from chemomech.physics.equations import Follower, Row
 from chemomech.physics.grain_boundary import Network
+from chemomech.physics.scales import Scales
 from chemomech.typing import Array, Constant, Flags, Function
 
 
@@ -49,6 +51,21 @@ class Grain:
     reference: float
     step: Constant
 
+    @classmethod
+    def of(cls, material: Material, scales: Scales, c: Function, mu: Function, volume: Any, step: Constant) -> Grain:
+        """The grains of a material, the first of the phases."""
+        return cls(
+            c=c,
+            mu=mu,
+            equation=1,
+            volume=volume,
+            sites=material.maximum_concentration / scales.concentration,
+            diffusivity=material.diffusivity / scales.diffusivity,
+            interaction=material.interaction,
+            reference=material.reference_potential / scales.potential,
+            step=step,
+        )
+
 
 class LocalEquilibrium:
     """Columns of the network's nodes, and what follows from the unknowns node by node.
@@ -64,7 +81,7 @@ class LocalEquilibrium:
         columns: Fractions of the cells of columns, by node.
         columns_star: c* of the time integrator.
         mean, stiffness, potential: mean(psi), 1/mean'(psi) and psi, for the equation of c.
-        flux_c, flux_mu: What drives the flux in the grains: c and mu inside, those of the end of the column on the network.
+        flux_c, flux_mu: What drives the flux in the grains: c and mu inside, those of the column's end on the network.
     """
 
     def __init__(self, network: Network, grain: Grain, constraints: Constraints, time: float) -> None:
@@ -72,9 +89,11 @@ class LocalEquilibrium:
         space_c, space = grain.c.function_space, grain.mu.function_space
         self._owned = space.dofmap.index_map.size_local
         self.inner: Function = fem.Function(space_c)
-        self.mean, self.stiffness = fem.Function(space_c), fem.Function(space_c)
+        self.mean: Function = fem.Function(space_c)
+        self.stiffness: Function = fem.Function(space_c)
         self.potential: Function = fem.Function(space_c)
-        self.flux_c, self.flux_mu = fem.Function(space_c), fem.Function(space)
+        self.flux_c: Function = fem.Function(space_c)
+        self.flux_mu: Function = fem.Function(space)
         self.stiffness.x.array[:] = 1.0
         vector = fem.assemble_vector(fem.form(ufl.TestFunction(space) * grain.volume))
         vector.scatter_reverse(la.InsertMode.add)

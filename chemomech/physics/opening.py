@@ -120,7 +120,8 @@ def _solve(node: Longs, a: Longs, b: Longs, normal: Array, area: Array, kind: In
 
     Args:
         node: Node of each sector.
-        a, b: Sectors on both sides of a facet at a node.
+        a: Sector on one side of a facet at a node.
+        b: Sector on the other side.
         normal: From b to a.
         area: Weight.
         kind: Class of the facet.
