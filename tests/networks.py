@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -119,6 +120,24 @@ def cube(n: int, size: float = 1e-6, jiggle: float = 0.15) -> MeshArrays:
         phases={"ag": 1},
         boundaries={name: k for k, name in enumerate(names, 1)},
     )
+
+
+def write_msh(arrays: MeshArrays, path: Path) -> None:
+    """A gmsh file whose physical groups are the names of the arrays."""
+    import meshio
+
+    d = arrays.dimension
+    kinds = ("triangle", "line") if d == 2 else ("tetra", "triangle")
+    groups = {name: np.array([tag, d]) for name, tag in arrays.phases.items()}
+    groups |= {name: np.array([tag, d - 1]) for name, tag in arrays.boundaries.items()}
+    tags = [arrays.cell_tags, arrays.facet_tags]
+    content = meshio.Mesh(
+        arrays.points,
+        [(kinds[0], arrays.cells), (kinds[1], arrays.facets)],
+        cell_data={"gmsh:physical": tags, "gmsh:geometrical": tags},
+        field_data=groups,
+    )
+    meshio.write(path, content, file_format="gmsh22", binary=True)
 
 
 def potential(c: float, interaction: float = 0.0, reference: float = 0.0) -> float:
