@@ -74,10 +74,29 @@ def whipple(
         time={"end": 1.0, "tolerance": tolerance, "initial_step": step},
         solver={"linear": "block"},
     )
-    made = run(simulation(given, half_plane(np.concatenate([-across[:0:-1], across]), down)))
+    made = Simulation(given, MPI.COMM_WORLD, half_plane(np.concatenate([-across[:0:-1], across]), down), given=True)
+    if source == "instantaneous":
+        spread_evenly(made, strength)
+    made.begin()
+    run(made)
     out = measured(made, exact, source, strength) | {"steps": made.step, "drift": made.row()["mass_relative_drift"]}
     made.destroy()
     return out
+
+
+def spread_evenly(made: Simulation, strength: float) -> None:
+    """Start with the same amount per length all along the contact: node volumes of graded triangles do not follow."""
+    p = made.physics
+    assert p.local is not None
+    x, y = p.space_mu.tabulate_dof_coordinates()[:, :2].T * made.length
+    low = np.flatnonzero(y < 1e-3 * UNIT)
+    low = low[np.argsort(x[low])]
+    reach = np.gradient(x[low])
+    reach[1:-1] = 0.5 * (x[low][2:] - x[low][:-2])
+    reach[[0, -1]] *= 0.5
+    c = np.full(len(x), 1e-5)
+    c[low] += strength * reach / (p.local.weight[low] / p.local.grain.sites * made.length**2)
+    p.initial_concentration = lambda: {"ag": c}
 
 
 def test_whipple_on_a_coarse_mesh() -> None:
@@ -98,7 +117,7 @@ def test_unresolved_grains_take_up_what_they_should(first: float) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("beta", [10.0, 100.0, 1000.0])
 def test_whipple(beta: float) -> None:
-    found = whipple(beta, 0.05, 1.1, (0.03, 1.06, 0.08), 1e-5, "constant")
+    found = whipple(beta, 0.05, 1.1, (0.03, 1.06, 0.08), 5e-6, "constant")
     record(f"whipple_{beta:g}", **found)
     assert found["c"] < 5e-3
     assert found["boundary"] < 1e-3
@@ -108,7 +127,7 @@ def test_whipple(beta: float) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("beta", [10.0, 100.0, 1000.0])
 def test_suzuoka(beta: float) -> None:
-    found = whipple(beta, 0.05, 1.06, (0.03, 1.06, 0.08), 2e-5, "instantaneous")
+    found = whipple(beta, 0.05, 1.06, (0.03, 1.06, 0.06), 1e-6, "instantaneous")
     record(f"suzuoka_{beta:g}", **found)
     assert found["c"] < 5e-3
     assert np.max(np.abs(found["slopes"])) < 3e-3
