@@ -19,6 +19,7 @@ from chemomech.output.fields import FieldSeries
 from chemomech.output.figures import Figures
 from chemomech.output.folder import RunFolder, prepare, withdraw, write_atomic
 from chemomech.output.history import History
+from chemomech.output.network import BoundaryPicture, BoundarySeries
 from chemomech.output.profile import ProfileTable
 from chemomech.output.progress import Progress
 from chemomech.output.protocol import Output
@@ -131,6 +132,14 @@ def _compute(
                 resume=saved is not None, equilibrium=not transient,
             )
         )  # fmt: skip
+        if case.grain_boundaries:
+            outputs.append(
+                BoundarySeries(
+                    folder.grain_boundaries, times=case.output.times, every=case.output.every, resume=saved is not None
+                )
+            )
+            if case.output.figures:
+                outputs.append(BoundaryPicture(folder.figures / "grain_boundaries.png", case.title))
         levels = [y for y, *_ in case.interfaces]
         if levels:
             outputs.append(ProfileTable(folder.profile, levels))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time as clock
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from chemomech.meshing.body import Body, distribute
 from chemomech.meshing.generate import generate
 from chemomech.output import checkpoint
 from chemomech.output.nodes import Layout, layout
-from chemomech.parallel import global_max, on_rank_zero
+from chemomech.parallel import global_max, global_min, on_rank_zero
 from chemomech.physics.chemomechanics import ChemoMechanics, scales_of
 from chemomech.physics.constraints import rigid_motions
 from chemomech.physics.derived import Derived
@@ -54,7 +55,7 @@ class Simulation:
         self.solver = SolverStack(
             system,
             rigid_motions(self.body, p.space_u),
-            [p.relief(phase) for phase in p.phases],
+            p.reliefs,
             self.body.dimension,
             linear_solver=case.solver.linear,
             tolerance=case.solver.tolerance,
@@ -62,8 +63,12 @@ class Simulation:
             length=length,
             options=dict(case.solver.petsc),
         )
-        self.state = State({u.name: u.function for u in p.equations.unknowns})
-        self._bounds = {u.name: u.bounds for u in p.equations.unknowns}
+        held = {u.name: u.function for u in p.equations.unknowns}
+        if p.local is not None:
+            held[p.local.columns.name] = p.local.columns
+        self.state = State(held)
+        self._bounds: dict[str, tuple[float, float] | None] = {p.local.columns.name: (0.0, 1.0)} if p.local else {}
+        self._bounds |= {u.name: u.bounds for u in p.equations.unknowns}
         self._influx = p.influx()
         self._reservoirs = comm.allreduce(len(p.constraints.supply)) > 0
         self.newton_iterations = self.linear_iterations = 0
@@ -113,6 +118,11 @@ class Simulation:
             return self.forces.nodal()
         return self.derived.function(name)
 
+    @property
+    def grain_boundaries(self) -> Mapping[str, Any]:
+        """Class of grain boundaries -> occupied fraction on its facets."""
+        return {} if self.physics.network is None else self.physics.network.c
+
     @cached_property
     def forces(self) -> ConfigurationalForces | None:
         """Forces on dislocations, if there are any; made when first asked for. Collective."""
@@ -140,11 +150,14 @@ class Simulation:
             p.c_star[phase].x.array[:] = values
         if p.open_equilibrium:
             p.mu.x.array[:] = p.reservoir_potential()
+        elif p.local is not None:
+            p.local.begin()
         else:
             p.mu.x.array[:] = 0.0
         self.solver.relax()
         if not p.open_equilibrium:
             p.set_potential(self.solver.system)
+        self._look()
         self.state.begin(sum(p.amounts().values()))
         self._watch_energy(p.free_energy())
 
@@ -162,6 +175,9 @@ class Simulation:
         self._energies, self.energy_rise = list(saved.meta["energies"]), float(saved.meta["energy_rise"])
         self.wish = float(saved.meta["wish"])
         self.rejected = int(saved.meta["rejected"])
+        if self.physics.local is not None:
+            self.physics.local.reach(float(saved.meta["columns_time"]))
+        self._look()
         self._clock -= float(saved.meta["wall_time"])
 
     def save(self, folder: Path, wish: float) -> Path:
@@ -184,6 +200,8 @@ class Simulation:
             "rejected": self.rejected,
             "wall_time": clock.perf_counter() - self._clock,
         }
+        if self.physics.local is not None:
+            meta["columns_time"] = self.physics.local.time
         return checkpoint.write(folder, self.comm, self.step, arrays, meta)
 
     def _layout(self, name: str) -> Layout:
@@ -191,6 +209,8 @@ class Simulation:
         if name not in self._layouts:
             numbers = np.asarray(self.body.mesh.geometry.input_global_indices, dtype=np.int64)
             of_phase = {c.name: self.physics.vertices[p] for p, c in self.physics.c.items()}
+            if self.physics.network is not None:
+                of_phase |= {c.name: self.physics.network.vertices[n] for n, c in self.physics.network.c.items()}
             own = numbers[of_phase[name]] if name in of_phase else numbers
             self._layouts[name] = layout(self.state.functions[name].function_space, own)
         return self._layouts[name]
@@ -272,10 +292,16 @@ class Simulation:
             h, goal = control.next_step(state.time)
             f = formula(h, tuple(state.steps), "backward-euler" if dissipative else scheme)
             p.step.value = np.asarray(f.g / p.scales.time)
-            for phase, c in p.c.items():
-                state.blend(c.name, f.weights, p.c_star[phase].x.array)
+            for name, star in p.stars.items():
+                state.blend(name, f.weights, star.x.array)
+            if p.local is not None and f.order == 2 and not self._positive():
+                f = formula(h, tuple(state.steps), "backward-euler")
+                p.step.value = np.asarray(f.g / p.scales.time)
+                for name, star in p.stars.items():
+                    state.blend(name, f.weights, star.x.array)
             state.predict(f, self._bounds)
-            predicted = {c.name: c.x.array.copy() for c in p.c.values()}
+            watched = [u.function for u in p.equations.unknowns if u.bounds is not None]
+            predicted = {c.name: c.x.array.copy() for c in watched}
             try:
                 self.solver.newton.solve(time=state.time, step_size=h)
             except ConvergenceError:
@@ -286,15 +312,18 @@ class Simulation:
                     continue
                 raise
             self._count()
-            local = max(local_error(c.x.array, predicted[c.name], f, control.time.tolerance) for c in p.c.values())
+            local = max(local_error(c.x.array, predicted[c.name], f, control.time.tolerance) for c in watched)
             if not control.accept(f, global_max(self.comm, local)):
                 self.rejected += 1
                 state.reset()
                 continue
             supplied = self.comm.allreduce(self.solver.system.supplied) + float(p.step.value) * self._influx
             supplied += sum(w * old for w, old in zip(f.weights, state.supplied, strict=False))
-            if not self._reservoirs:
+            if not self._reservoirs or p.network is not None:
                 p.set_amount(state.begun + supplied)
+            if p.local is not None:
+                p.local.settle()
+            self._look()
             energy = p.free_energy()
             if f.order == 2 and self.guarded and energy - self._energies[-1] > 1e-12 * abs(self._energies[0] - energy):
                 # BDF2 may overshoot near equilibrium; backward Euler can't raise a convex energy.
@@ -306,6 +335,20 @@ class Simulation:
             break
         state.accept(f, goal, supplied)
         self._watch_energy(energy)
+
+    def _positive(self) -> bool:
+        """Whether every c* is above zero; where the second-order formula is not, no c in (0, 1) solves the step."""
+        local, stars = self.physics.local, self.physics.stars.values()
+        if local is None:
+            return True
+        lowest = [float(np.min(s.x.array, initial=1.0)) for s in stars if s is not local.columns_star]
+        return global_min(self.comm, min(*lowest, local.lowest_star())) > 0.0
+
+    def _look(self) -> None:
+        """Bring what is looked at, and no unknown, up to date."""
+        products, network = self.solver.system.products, self.physics.network
+        if products is not None and network is not None:
+            products.evaluate(self.solver.system.functions, network.opening)
 
     def _watch_energy(self, energy: float) -> None:
         """Record by how much the free energy ever rose."""
@@ -333,6 +376,7 @@ class Simulation:
             "ranks": self.comm.size,
             "wall_time_s": clock.perf_counter() - self._clock,
             **{k: v for k, v in row.items() if k not in ("newton_iterations", "linear_iterations")},
+            **summary.boundaries(self.physics, self.state),
             "max_free_energy_increase_relative": self.energy_rise / drop if drop else 0.0,
             **summary.interface(self, self.physics, self.derived),
             **summary.defects(self.case, self.forces),

@@ -31,6 +31,7 @@ def row(physics: ChemoMechanics, derived: Derived, state: State) -> dict[str, fl
     amount = sum(amounts.values())
     sigma = derived.function("hydrostatic_stress").x.array
     supplied = state.supplied[0] if state.supplied else 0.0
+    means = p.network.means() if p.network is not None else {}
     of_phases = {f"lithium_{q}_mol{per}": n * unit for q, n in amounts.items()} if len(amounts) > 1 else {}
     return {
         "concentration_min": global_min(comm, float(min(np.min(c, initial=np.inf) for c in values))),
@@ -38,11 +39,24 @@ def row(physics: ChemoMechanics, derived: Derived, state: State) -> dict[str, fl
         "concentration_mean": amount / p.site_amount,
         f"lithium_mol{per}": amount * unit,
         **of_phases,
+        **{f"boundary_mean_concentration_{name}": value for name, value in means.items()},
         f"lithium_supplied_mol{per}": supplied * unit,
         "mass_relative_drift": (amount - supplied) / state.begun - 1.0,
         f"free_energy_J{per}": p.free_energy() * p.scales.energy(p.body.dimension),
         "hydrostatic_stress_min_Pa": global_min(comm, float(np.min(sigma, initial=np.inf))),
         "hydrostatic_stress_max_Pa": global_max(comm, float(np.max(sigma, initial=-np.inf))),
+    }
+
+
+def boundaries(physics: ChemoMechanics, state: State) -> dict[str, Any]:
+    """What grain boundaries hold, and by how much the mean fraction of the body rose; empty without any. Collective."""
+    network = physics.network
+    if network is None:
+        return {}
+    gained = sum(physics.amounts().values()) - state.begun
+    return {
+        "mean_concentration_change": gained / physics.site_amount,
+        "boundary_mean_concentration": network.means(),
     }
 
 

@@ -13,6 +13,7 @@ import tomli_w
 from pydantic import Field, model_validator
 
 from chemomech.case import checks, reading
+from chemomech.case.grain_boundaries import GrainBoundary
 from chemomech.case.lines import Array as LineArray
 from chemomech.case.lines import misfit_array
 from chemomech.case.misfit import Ensemble, Misfit
@@ -63,6 +64,7 @@ class Case(Frozen):
     misfits: tuple[Misfit, ...] = ()
     ensembles: tuple[Ensemble, ...] = ()
     boundaries: dict[str, Boundary] = Field(default_factory=dict)
+    grain_boundaries: dict[str, GrainBoundary] = Field(default_factory=dict)
     initial: Initial = Initial()
     time: Time = Time()
     equilibrium: Equilibrium = Equilibrium()

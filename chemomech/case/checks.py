@@ -10,6 +10,7 @@ import numpy as np
 
 from chemomech import expressions
 from chemomech.case.checking import Errors, components, unknown_material, vector
+from chemomech.case.grain_boundaries import grain_boundary_problems
 from chemomech.case.layer_checks import boundary_problems, domain_problems, place_problems
 from chemomech.case.misfit_checks import misfit_problems
 from chemomech.case.parts import FRACTION, Dislocation, MeshFile, Rectangle
@@ -41,6 +42,7 @@ def problems(case: Case) -> Errors:
     for i, dislocation in enumerate(case.dislocations):
         yield from _dislocation(case, f"dislocations.{i}", dislocation, placed=not wrong)
     yield from _boundaries(case, dislocations)
+    yield from grain_boundary_problems(case)
     yield from _initial(case)
     yield from _time(case)
 

@@ -30,6 +30,7 @@ class Body:
             share their degrees of freedom.
         cell_grain: Grain of every local cell, ghosts included; empty where nothing is known of grains.
         orientations: Unit quaternions of all grains, sample to crystal, shape (g, 4), on every rank.
+        source: What the body was made of, in m, on rank 0; None on the others.
     """
 
     mesh: Mesh
@@ -41,6 +42,7 @@ class Body:
     seams: dict[int, tuple[float, float]] = field(default_factory=dict)
     cell_grain: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int32))
     orientations: Array = field(default_factory=lambda: np.zeros((0, 4)))
+    source: MeshArrays | None = None
 
     @property
     def dimension(self) -> int:
@@ -107,7 +109,7 @@ def distribute(arrays: MeshArrays | None, length: float, comm: MPI.Comm) -> Body
     facet_tags = mesh.meshtags_from_entities(msh, tdim - 1, graph.adjacencylist(entities), values)
     if len(orientations):
         cell_grain = cell_grain[msh.topology.original_cell_index]
-    body = Body(msh, length, cell_tags, facet_tags, phases, boundaries, seams, cell_grain, orientations)
+    body = Body(msh, length, cell_tags, facet_tags, phases, boundaries, seams, cell_grain, orientations, arrays)
     return _closed(body, arrays) if seams else body
 
 

@@ -26,7 +26,7 @@ from chemomech.typing import Array, Longs, Mesh
 
 _LOG = logging.getLogger(__name__)
 CORNERS = "_corners"  # a scalar that jumps: its mean per cell, and under this ending its values at the corners
-_VTK_CELL = {2: 5, 3: 10}  # triangle, tetrahedron
+_VTK_CELL = {1: 3, 2: 5, 3: 10}  # line, triangle, tetrahedron
 _TYPES = {"float64": "Float64", "int64": "Int64", "uint8": "UInt8"}
 
 
@@ -58,7 +58,7 @@ class FieldSeries:
         self.times = tuple(times)
         self._entries: list[tuple[float, str]] = []
         self._last = -1
-        self._grid: _Grid | None = None
+        self._grid: Grid | None = None
         self._layouts: dict[str, Layout | None] = {}
 
     @property
@@ -110,11 +110,11 @@ class FieldSeries:
                     file.unlink()
         return entries
 
-    def _write(self, snapshot: Snapshot) -> None:
-        """Write the pieces, one per rank, and then the index. Collective."""
+    def _content(self, snapshot: Snapshot) -> tuple[Grid, dict[str, Array], dict[str, Array]]:
+        """What this rank writes: its cells, values at their nodes, values in cells. Collective."""
         comm = snapshot.comm
         if self._grid is None:
-            self._grid = _Grid.of(snapshot.mesh, snapshot.length)
+            self._grid = Grid.of(snapshot.mesh, snapshot.length)
         points: dict[str, Array] = {}
         cells: dict[str, Array] = {}
         for name in snapshot.field_names:
@@ -139,9 +139,15 @@ class FieldSeries:
                 cells[name] = values[:count].mean(axis=1)
                 if not where.shape:
                     cells[f"{name}{CORNERS}"] = values[:count, :, 0]
+        return self._grid, points, cells
+
+    def _write(self, snapshot: Snapshot) -> None:
+        """Write the pieces, one per rank, and then the index. Collective."""
+        comm = snapshot.comm
+        grid, points, cells = self._content(snapshot)
         stem = f"step-{snapshot.step:06d}"
         own = f"{stem}.vtu" if comm.size == 1 else f"{stem}_p{comm.rank}.vtu"
-        grid, stamp = self._grid, self._stamp(snapshot)
+        stamp = self._stamp(snapshot)
         together(comm, lambda: write_atomic(self.folder / own, _piece(grid, points, cells)))
         file = f"{self.folder.name}/{stem}.{'vtu' if comm.size == 1 else 'pvtu'}"
         entries = [e for e in self._entries if e[1] != file] + [(stamp, file)]
@@ -157,10 +163,15 @@ class FieldSeries:
 
 
 @dataclass(frozen=True)
-class _Grid:
+class Grid:
     """The owned cells of a rank: ``nodes`` picks the local nodes they use, ``cells`` counts among those.
 
     In a periodic mesh both sides have nodes of their own, so that the body is written unwrapped.
+
+    Attributes:
+        nodes: Local nodes, shape (n,).
+        points: Where they are, m, shape (n, 3).
+        cells: Shape (cells, corners).
     """
 
     nodes: Longs
@@ -168,7 +179,8 @@ class _Grid:
     cells: Longs
 
     @classmethod
-    def of(cls, mesh: Mesh, length: float) -> _Grid:
+    def of(cls, mesh: Mesh, length: float) -> Grid:
+        """The owned cells of a mesh in units of ``length`` metres."""
         nodes, local = np.unique(owned_cells(mesh), return_inverse=True)
         cells = local.reshape(-1, mesh.topology.dim + 1).astype(np.int64)
         return cls(nodes.astype(np.int64), mesh.geometry.x[nodes] * length, cells)
@@ -177,7 +189,7 @@ class _Grid:
 _Data = dict[str, Array]
 
 
-def _piece(grid: _Grid, points: _Data, cells: _Data) -> bytes:
+def _piece(grid: Grid, points: _Data, cells: _Data) -> bytes:
     """A VTK unstructured grid: an XML head, then the arrays as they are in memory."""
     blocks: list[bytes] = []
     size = 0

@@ -25,13 +25,16 @@ _OWNED = (
     "fields.pvd",
     "fields/step-*.vtu",
     "fields/step-*.pvtu",
+    "grain_boundaries.pvd",
+    "grain_boundaries/step-*.vtu",
+    "grain_boundaries/step-*.pvtu",
     "figures/*.png",
     "checkpoint/step-*.h5",
     "checkpoint/step-*.json",
     "checkpoint/mesh.npz",
     "checkpoint/mesh.json",
 )
-_SUBFOLDERS = ("fields", "figures", "checkpoint")
+_SUBFOLDERS = ("fields", "grain_boundaries", "figures", "checkpoint")
 _PART = ".part"
 
 
@@ -68,6 +71,11 @@ class RunFolder:
     def profile(self) -> Path:
         """Means over the width of a layered body at the end, against height."""
         return self.path / "profile.csv"
+
+    @property
+    def grain_boundaries(self) -> Path:
+        """The index of the fields on grain boundaries; its pieces are in the folder of the same name."""
+        return self.path / "grain_boundaries.pvd"
 
     @property
     def fields(self) -> Path:

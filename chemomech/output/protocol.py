@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from mpi4py import MPI
@@ -57,6 +58,11 @@ class Snapshot(Protocol):
         several phases); a scalar, a vector or a (3, 3) tensor. ``phase``, which bodies with several phases have, is
         the number of the phase of each cell. Each name always gives the same object. Collective.
         """
+        ...
+
+    @property
+    def grain_boundaries(self) -> Mapping[str, Function]:
+        """Class of grain boundaries -> occupied fraction, each on a mesh of its facets; empty without any."""
         ...
 
     def row(self) -> dict[str, float]:

@@ -34,7 +34,9 @@ from chemomech.physics import energies
 from chemomech.physics.constraints import Constraints, constrain, extent, node_map
 from chemomech.physics.crystals import Crystals, components, crystals, plane_stiffness
 from chemomech.physics.energies import PhaseLaw
-from chemomech.physics.equations import Equations, Form, Unknown
+from chemomech.physics.equations import Composite, Equations, Form, Unknown
+from chemomech.physics.grain_boundary import Network
+from chemomech.physics.local_equilibrium import Grain, LocalEquilibrium
 from chemomech.physics.scales import Scales
 from chemomech.typing import Array, Constant, DirichletBC, Function, Ints, Mesh
 
@@ -64,6 +66,8 @@ class ChemoMechanics:
         mu: Chemical potential (continuous), or the number shared by a closed body in equilibrium.
         step: g, the weight of the flux in the balance.
         c_star: c* per phase.
+        network: Grain boundaries that hold lithium, if there are any, and ``local`` what belongs to their nodes.
+        stars: Name of a function of the state -> where its c* is kept.
     """
 
     def __init__(self, case: Case, body: Body, scales: Scales) -> None:
@@ -122,15 +126,23 @@ class ChemoMechanics:
         self.lift: Function = fem.Function(self.space_u)
         self._fill_cells()
         self.laws = {p: self._law(p) for p in self.phases}
+        self.network = Network(case, body, scales, self.space_mu) if case.grain_boundaries else None
+        if self.network is not None:
+            self.entity_maps += self.network.entity_maps
 
         dx = ufl.Measure("dx", domain=msh, subdomain_data=None if single else body.cell_tags)
         self._whole = single
         self._dx_corner = dx(degree=1, scheme="vertex")
         self._dx_flux = dx(degree=2)
         self.constraints: Constraints = constrain(self)
+        self.local = None if self.network is None else self._local(self.network)
+        self.stars = {c.name: self.c_star[p] for p, c in self.c.items()}
+        if self.network is not None and self.local is not None:
+            self.stars |= {c.name: self.network.c_star[n] for n, c in self.network.c.items()}
+            self.stars[self.local.columns.name] = self.local.columns_star
         self.equations = self._equations()
         self.site_amount = self._site_amount()
-        self._energy = fem.form(self.energy(), entity_maps=self.entity_maps or None)
+        self._energy = fem.form(self.energy(self.beta), entity_maps=self.entity_maps or None)
 
     # -- coefficients ------------------------------------------------------------------------------
 
@@ -191,31 +203,75 @@ class ChemoMechanics:
     # -- equations ---------------------------------------------------------------------------------
 
     @property
-    def beta(self) -> Any:
-        """Distortion without the slip of dislocations: grad u + beta_D, (3, 3)."""
-        return energies.gradient(self.u) + self.distortion
+    def mu_equation(self) -> int:
+        """Number of the unknown mu and its equation."""
+        return 1 + len(self.c) + (0 if self.network is None else len(self.network.c))
 
-    def energy(self) -> Form:
-        """Free energy of the body, without the loads."""
+    @property
+    def beta(self) -> Any:
+        """Distortion without the slip of dislocations and the opening of boundaries: grad u + beta_D, (3, 3)."""
+        known = energies.gradient(self.u) + self.distortion
+        return known if self.network is None or self.network.opening is None else known + self.network.opening
+
+    def energy(self, beta: Any) -> Form:
+        """Free energy of the body, without the loads and the mixing in columns at grain boundaries.
+
+        Args:
+            beta: The distortion; in the equations grad u + beta_D, as the opening of boundaries enters by itself.
+        """
         form = 0
         for p in self.phases:
             c, law = self.c[p], self.laws[p]
-            form += energies.chemical_energy(c, law) * self.corner(p)
-            elastic = energies.elastic_energy(energies.elastic_strain(self.beta, c, law), law.stiffness)
+            if self.local is None:
+                form += energies.chemical_energy(c, law) * self.corner(p)
+            else:
+                mixing = law.sites * energies.mixing_energy(c, law.interaction)
+                form += self.local.inner * mixing * self.corner(p)
+                form += law.sites * law.reference_potential * c * self.corner(p)
+            elastic = energies.elastic_energy(energies.elastic_strain(beta, c, law), law.stiffness)
             form += elastic * self.inner(p)
             if law.has_gradient_energy:
                 form += energies.gradient_energy(c, law) * self.inner(p)
-        return form
+        return form if self.network is None else form + self.network.energy()
+
+    def _local(self, network: Network) -> LocalEquilibrium:
+        phase, s = self.phases[0], self.scales
+        grain = Grain.of(self.materials[phase], s, self.c[phase], self.mu, self.corner(phase), self.step)
+        return LocalEquilibrium(network, grain, self.constraints, (self.case.time.end or 0.0) / s.time)
+
+    def _composite(self, network: Network, local: LocalEquilibrium, psi: Form) -> Composite | None:
+        """What the opening of boundaries does to the grains, reckoned from the state at t = 0."""
+        for p, values in self.initial_concentration().items():
+            self.c[p].x.array[:] = values
+        force = ufl.derivative(psi, self.distortion, ufl.TestFunction(self.distortion.function_space))
+        force = ufl.algorithms.expand_derivatives(force)
+        return network.composite(self.distortion, force, 1 + len(self.c), local.initial())
 
     def _equations(self) -> Equations:
         v = ufl.TestFunction(self.space_u)
-        psi = self.energy()
+        psi = self.energy(energies.gradient(self.u) + self.distortion)
         residuals = [ufl.derivative(psi, self.u, v)]
         unknowns = [Unknown("displacement", self.u, size=self._displacement_size())]
         for p in self.phases:
             r = ufl.TestFunction(self.c[p].function_space)
             residuals.append(ufl.derivative(psi, self.c[p], r) - self.laws[p].sites * self.mu * r * self.corner(p))
+            if self.local is not None:
+                residuals[-1] += self.laws[p].sites * self.local.column_term(r) * self.corner(p)
             unknowns.append(Unknown(self.c[p].name, self.c[p], bounds=(0.0, 1.0)))
+        changing: list[Any] = [self.step, *self.c_star.values(), *((self.mu,) if self.open_equilibrium else ())]
+        more: dict[str, Any] = {}
+        if self.network is not None and self.local is not None:
+            for name, c in self.network.c.items():
+                residuals.append(self.network.equilibrium(name, psi, self.mu))
+                unknowns.append(Unknown(c.name, c, bounds=(0.0, 1.0)))
+            changing += [*self.network.c_star.values(), *self.local.changing]
+            more = {
+                "followers": self.local.followers,
+                "follow": self.local.follow,
+                "eliminate": self.local.eliminate,
+                "sizes": {(self.mu_equation, 1): self.local.contents()},
+                "composite": self._composite(self.network, self.local, psi),
+            }
         if not self.open_equilibrium:
             residuals.append(self.balance())
             unknowns.append(Unknown("chemical_potential", self.mu))
@@ -228,20 +284,22 @@ class ChemoMechanics:
         return Equations(
             unknowns=tuple(unknowns),
             residuals=tuple(residuals),
-            changing=(self.step, *self.c_star.values(), *((self.mu,) if self.open_equilibrium else ())),
+            changing=tuple(changing),
             entity_maps=self.entity_maps or None,
             dirichlet=tuple(dirichlet),
             supply=self.constraints.supply,
             replacements=self.constraints.replacements,
             loads=tuple(loads),
+            **more,
         )
 
     def _displacement_size(self) -> float:
-        """Burgers vectors, swelling and misfit over a unit of length: displacements that are not small."""
+        """Burgers vectors, openings, swelling and misfit over a unit of length: displacements that are not small."""
         slips = [line.burgers / self.scales.length for line in self.lines]
         tensors = [t for crystal in self.crystals.values() for t in (crystal.expansion, crystal.eigenstrain)]
         strains = [global_max(self.body.mesh.comm, float(np.max(np.abs(t), initial=0.0))) for t in tensors]
-        return max([*slips, *strains]) or 1e-12
+        openings = [] if self.network is None else [abs(size) for size in self.network.openings().values()]
+        return max([*slips, *strains, *openings]) or 1e-12
 
     def balance(self) -> Form:
         """int c_m (c - c*) q - g int J . grad q - g int J_in q ds."""
@@ -256,11 +314,12 @@ class ChemoMechanics:
                 form += law.sites * c * q * self.corner(p)
                 form += -law.sites * self.c_star[p] * q * self.corner(p)
             if not self.closed_equilibrium:
-                flux = energies.lithium_flux(c, self.mu, law)
+                from_c, from_mu = (c, self.mu) if self.local is None else (self.local.flux_c, self.local.flux_mu)
+                flux = energies.lithium_flux(from_c, from_mu, law)
                 form += -self.step * ufl.inner(flux, ufl.grad(q)) * self.inner(p)
         for measure, influx in self.constraints.influx:
             form += -self.step * influx * q * measure
-        return form
+        return form if self.network is None else form + self.network.balance(self.mu, q, self.step)
 
     def weights(self, phase: str) -> Array:
         """Volume of each owned node of a phase, int r dV with corner quadrature."""
@@ -295,6 +354,13 @@ class ChemoMechanics:
         field = fem.Function(fem.functionspace(self.body.mesh, ("DG", 0)))
         field.x.array[crystal.cells] = values[crystal.row]
         return self._nodal_integral(phase, field)
+
+    @property
+    def reliefs(self) -> list[Array]:
+        """``relief`` of every bounded unknown: phases, then classes of grain boundaries, which have none."""
+        classes = {} if self.network is None else self.network.c
+        none = [np.zeros(c.function_space.dofmap.index_map.size_local) for c in classes.values()]
+        return [*(self.relief(p) for p in self.phases), *none]
 
     # -- numbers -----------------------------------------------------------------------------------
 
@@ -331,6 +397,9 @@ class ChemoMechanics:
 
     def set_potential(self, system: Any) -> None:
         """mu in equilibrium with the present c and u, node by node (or for all at once)."""
+        if self.local is not None:
+            self.local.set_potential(lambda i: system.linear_row(i, system.x))
+            return
         p = self.body.mesh.comm
         sites = {q: self.weights(q) * float(self.laws[q].sites.value) for q in self.phases}
         values = {q: system.nodal_residual(1 + k) for k, q in enumerate(self.phases)}
@@ -355,12 +424,15 @@ class ChemoMechanics:
     def _site_amount(self) -> float:
         """Lithium sites of the body, internal units."""
         total = sum(self.weights(q).sum() * float(self.laws[q].sites.value) for q in self.phases)
-        return float(self.body.mesh.comm.allreduce(total))
+        boundaries = 0.0 if self.network is None else sum(self.network.site_amounts().values())
+        return float(self.body.mesh.comm.allreduce(total)) + boundaries
 
     @property
     def isolated(self) -> bool:
         """Whether nothing enters or leaves and the loads are dead: the free energy can then only fall."""
-        return not self.constraints.influx and not any(b.chemical for b in self.case.boundaries.values())
+        given = any(b.chemical for b in self.case.boundaries.values())
+        # The flux out of a column is driven by its end and paid at its surface: a small error of the energy.
+        return self.network is None and not self.constraints.influx and not given
 
     def influx(self) -> float:
         """Prescribed lithium flux into the body, internal units."""
@@ -380,8 +452,11 @@ class ChemoMechanics:
             weights = self.weights(q)
             nodal = c.x.array[: len(weights)]
             room += float(self.laws[q].sites.value) * float(weights @ (nodal * (1.0 - nodal)))
+        boundaries = {} if self.network is None else self.network.c
+        if self.network is not None:
+            room += self.network.room()
         share = (amount - sum(self.amounts().values())) / comm.allreduce(room)
-        for c in self.c.values():
+        for c in (*self.c.values(), *boundaries.values()):
             c.x.array[:] += share * c.x.array * (1.0 - c.x.array)
 
     def load_potential(self) -> float:
@@ -392,7 +467,8 @@ class ChemoMechanics:
     def free_energy(self) -> float:
         """int psi dV - int t . u ds, internal units."""
         comm = self.body.mesh.comm
-        return float(comm.allreduce(fem.assemble_scalar(self._energy) - self.load_potential()))
+        columns = 0.0 if self.local is None else self.local.mixing_energy()
+        return float(comm.allreduce(fem.assemble_scalar(self._energy) + columns - self.load_potential()))
 
     def _amounts(self, fractions: Mapping[str, Array]) -> dict[str, float]:
         """Lithium per phase where the nodes hold these fractions; exactly what corner quadrature gives."""
@@ -408,8 +484,9 @@ class ChemoMechanics:
         return self._amounts(self.initial_concentration())
 
     def amounts(self) -> dict[str, float]:
-        """Lithium per phase, internal units."""
-        return self._amounts({p: c.x.array for p, c in self.c.items()})
+        """Lithium per phase and class of grain boundaries, internal units."""
+        grains = self._amounts({p: c.x.array for p, c in self.c.items()})
+        return grains if self.network is None else grains | self.network.amounts()
 
 
 def stress_free_potential(c: float, material: Material, scales: Scales) -> float:

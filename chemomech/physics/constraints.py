@@ -39,6 +39,11 @@ class Fields(Protocol):
     closed_equilibrium: bool
     open_equilibrium: bool
 
+    @property
+    def mu_equation(self) -> int:
+        """Number of the balance."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Constraints:
@@ -317,7 +322,7 @@ def _reservoirs(fields: Fields) -> tuple[tuple[Replacement, ...], list[Dirichlet
     supply: list[Ints] = []
     dof_of_node = node_map(space)
     taken = np.zeros(owned, dtype=bool)
-    mu_equation = 1 + len(fields.c)
+    mu_equation = fields.mu_equation
     for name, boundary in fields.case.boundaries.items():
         if boundary.chemical_potential is not None:
             dofs = fem.locate_dofs_topological(space, body.dimension - 1, body.facets(name))

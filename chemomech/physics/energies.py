@@ -83,10 +83,14 @@ def stress(e: Expr, stiffness: Expr) -> Expr:
     return tensor(ufl.dot(stiffness, voigt(e)))
 
 
+def mixing_energy(c: Expr, interaction: Expr) -> Expr:
+    """c ln c + (1 - c) ln(1 - c) + chi c (1 - c)."""
+    return c * ufl.ln(c) + (1.0 - c) * ufl.ln(1.0 - c) + interaction * c * (1.0 - c)
+
+
 def chemical_energy(c: Expr, law: PhaseLaw) -> Expr:
     """c_m [c ln c + (1 - c) ln(1 - c) + chi c (1 - c) + mu0 c] (paper 004, eq. 2)."""
-    mixing = c * ufl.ln(c) + (1.0 - c) * ufl.ln(1.0 - c) + law.interaction * c * (1.0 - c)
-    return law.sites * (mixing + law.reference_potential * c)
+    return law.sites * (mixing_energy(c, law.interaction) + law.reference_potential * c)
 
 
 def gradient_energy(c: Expr, law: PhaseLaw) -> Expr:

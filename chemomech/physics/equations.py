@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import ufl
 
-from chemomech.typing import Array, DirichletBC, Function, Ints
+from chemomech.typing import Array, DirichletBC, Function, Ints, Longs
 
 Form = Any  # a UFL form
+Row = Callable[[int], Array]
+"""Gives the linear part of an equation, by number, at the present values: owned dofs, not to be kept or changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,55 @@ class Replacement:
 
 
 @dataclass(frozen=True, slots=True)
+class Follower:
+    """A nodal coefficient that follows the unknowns node by node, by rules that are no form.
+
+    Attributes:
+        function: The coefficient.
+        slopes: Number of an unknown -> derivative of the coefficient by its value at the same node, at each local dof.
+            ``Equations.follow`` keeps function and slopes up to date, in place.
+    """
+
+    function: Function
+    slopes: dict[int, Array]
+
+
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """Entries of a matrix that stands beside the forms.
+
+    Attributes:
+        rows: Local numbers of owned rows.
+        columns: Global numbers of columns.
+        values: Entries; those at one place add up.
+    """
+
+    rows: Longs
+    columns: Longs
+    values: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Composite:
+    """A coefficient b that some unknowns change linearly: where b stands, b + sum over j of E_j (x_j - o_j) is meant.
+
+    The residuals name b alone and are affine in it; ``force`` is the derivative of the energy by b, so that equation j
+    gains E_j^T force. All of it is constant blocks, made once.
+
+    Attributes:
+        function: b.
+        force: Linear form of a test function in its space.
+        maps: Number of an unknown -> E_j.
+        offsets: Number of an unknown -> o_j, owned dofs.
+    """
+
+    function: Function
+    force: Form
+    maps: dict[int, Entries]
+    offsets: dict[int, Array]
+
+
+@dataclass(frozen=True, slots=True)
 class Parts:
     """A residual as the sum of three forms, each None where nothing belongs to it.
 
@@ -58,6 +110,7 @@ class Parts:
         given: Free of the unknowns, changing from step to step.
         changing: The rest.
         affine_slopes, changing_slopes: Their derivatives with respect to each unknown by UFL, None where they vanish.
+        follower_slopes: Derivatives with respect to each follower.
     """
 
     affine: Form | None
@@ -65,6 +118,7 @@ class Parts:
     changing: Form | None
     affine_slopes: tuple[Form | None, ...]
     changing_slopes: tuple[Form | None, ...]
+    follower_slopes: tuple[Form | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +134,14 @@ class Equations:
         supply: Owned rows of the last equation where lithium may enter because c or mu is fixed.
         replacements: Replaced rows.
         loads: Constant right-hand sides, local arrays of the owned dofs, None where zero.
+        followers: Coefficients that follow the unknowns by rules that are no form.
+        follow: Brings the followers, and ``changing`` coefficients that go with them, up to date; called before each
+            residual, when the functions hold the present values.
+        eliminate: Makes the functions' values fit each other node by node, after each linear solve and before the
+            first. It may change owned values and must then refresh the ghosts.
+        composite: A coefficient that unknowns change linearly.
+        sizes: (equation, unknown) -> at most so much is what the terms of the equation with this unknown count for when
+            its residual is judged, per owned row.
     """
 
     unknowns: tuple[Unknown, ...]
@@ -90,20 +152,26 @@ class Equations:
     replacements: tuple[Replacement, ...] = ()
     loads: tuple[Array | None, ...] = ()
     supply: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int32))
+    followers: tuple[Follower, ...] = ()
+    follow: Callable[[Row], None] | None = None
+    eliminate: Callable[[Row], None] | None = None
+    composite: Composite | None = None
+    sizes: dict[tuple[int, int], Array] = field(default_factory=dict)
 
     def parts(self) -> tuple[Parts, ...]:
         """The residuals, sorted by what their integrals depend on."""
         return tuple(self._sorted(f) for f in self.residuals)
 
     def _sorted(self, residual: Form) -> Parts:
-        unknowns = {id(u.function) for u in self.unknowns}
-        changing = {id(c) for c in self.changing}
+        followers = {id(f.function) for f in self.followers}
+        unknowns = {id(u.function) for u in self.unknowns} | followers
+        changing = {id(c) for c in self.changing} | followers
         forms: dict[str, list[Form]] = {"affine": [], "given": [], "changing": []}
         slopes: dict[str, list[tuple[Form | None, ...]]] = {"affine": [], "given": [], "changing": []}
         for integral in ufl.algorithms.expand_derivatives(residual).integrals():
             form = ufl.Form([integral])
             named = named_in(form)
-            derivatives = tuple(_derivative(form, u.function) for u in self.unknowns) if named & unknowns else ()
+            derivatives = tuple(derivative(form, u.function) for u in self.unknowns) if named & unknowns else ()
             bent = any(named_in(d) & unknowns for d in derivatives if d is not None)
             kind = "affine"
             if named & changing:
@@ -118,14 +186,18 @@ class Equations:
             return ufl.Form(integrals) if integrals else None
 
         columns = range(len(self.unknowns))
+        moving = added(list(forms["changing"]))
+        followed = [None if moving is None else derivative(moving, f.function) for f in self.followers]
         return Parts(
             **{kind: added(list(found)) for kind, found in forms.items()},
             affine_slopes=tuple(added([s[j] for s in slopes["affine"]]) for j in columns),
             changing_slopes=tuple(added([s[j] for s in slopes["changing"]]) for j in columns),
+            follower_slopes=tuple(followed),
         )
 
 
-def _derivative(form: Form, function: Function) -> Form | None:
+def derivative(form: Form, function: Function) -> Form | None:
+    """The derivative by a function, None where it vanishes."""
     trial = ufl.TrialFunction(function.function_space)
     out = ufl.algorithms.expand_derivatives(ufl.derivative(form, function, trial))
     return None if out.empty() else out
@@ -137,6 +209,8 @@ def named_in(form: Form) -> set[int]:
 
 
 def nodal(form: Form) -> bool:
-    """Whether all integrals use the corners of the cells, so that a dof meets only those of its own node."""
+    """Whether all integrals use corners of cells or facets and no gradient: a dof meets only those of its own node."""
     rules = [integral.metadata().get("quadrature_rule") for integral in form.integrals()]
-    return all(rule == "vertex" for rule in rules)
+    if not all(rule == "vertex" for rule in rules):
+        return False
+    return not ufl.algorithms.analysis.extract_type(form, ufl.classes.Grad)

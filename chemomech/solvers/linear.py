@@ -212,7 +212,7 @@ class BlockElimination:
     Args:
         system: The block system.
         displacement: Solver of its first block.
-        relief: Per phase, what to take off the diagonal of the c block.
+        relief: Per phase (and class of grain boundaries), what to take off the diagonal of the c block.
 
     Attributes:
         setups: How often the hierarchy of S was made.
@@ -337,7 +337,8 @@ class BlockElimination:
                 blocks[k][last].multAdd(z[last], b, b)
                 b.scale(-1.0)
             z[k].pointwiseMult(inverse, b)
-            blocks[0][k].multAdd(z[k], back, back)
+            if blocks[0][k] is not None:
+                blocks[0][k].multAdd(z[k], back, back)
         back.aypx(-1.0, r[0])
         self.displacement.solve(back, z[0])
 

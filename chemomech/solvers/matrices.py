@@ -3,58 +3,120 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from dolfinx import fem
+from dolfinx import cpp, fem
 from dolfinx.fem import petsc as fem_petsc
 from petsc4py import PETSc
 
-from chemomech.typing import Array, DirichletBC
+from chemomech.typing import Array, DirichletBC, Longs
+
+
+class Sums:
+    """What the cells add to each entry of the matrix of a bilinear form, in DOLFINx's own matrix.
+
+    That takes half the time of PETSc's insertion.
+
+    Args:
+        form: The compiled form, of spaces without blocks.
+        conditions: Dirichlet conditions on its rows and columns.
+        unit: Whether ones stand on the diagonal of such rows, which the form must have entries for.
+
+    Attributes:
+        places: Global row and column of each entry.
+        columns: Local dof of the column of each entry.
+        data: The entries.
+        first: Global number of the first owned row.
+        sizes: Local and global number of rows and columns.
+    """
+
+    def __init__(self, form: Any, conditions: list[DirichletBC], *, unit: bool = True) -> None:
+        self._form, self._conditions, self._unit = form, conditions, unit
+        self._matrix = fem.create_matrix(form)
+        maps = [self._matrix.index_map(k) for k in range(2)]
+        indices = self._matrix.indices.astype(np.int32)
+        # Columns beyond the dofs known here belong to rows of other ranks, whose entries stay zero.
+        own = form.function_spaces[1].dofmap.index_map
+        self.columns = np.minimum(indices, own.size_local + own.num_ghosts - 1)
+        rows = np.repeat(np.arange(len(self._matrix.indptr) - 1), np.diff(self._matrix.indptr)).astype(np.int32)
+        self.places = tuple(
+            m.local_to_global(k).astype(PETSc.IntType) for m, k in zip(maps, (rows, indices), strict=True)
+        )
+        self.first = maps[0].local_range[0]
+        self.sizes = [(m.size_local, m.size_global) for m in maps]
+        self.comm = maps[0].comm
+
+    @property
+    def data(self) -> Array:
+        """The entries."""
+        return np.asarray(self._matrix.data)
+
+    def assemble(self) -> None:
+        """Assemble at the present values of the coefficients."""
+        self._matrix.data[:] = 0.0
+        if self._unit:
+            fem.assemble_matrix(self._matrix, self._form, bcs=self._conditions)  # type: ignore[misc]
+            return
+        constants, coefficients = fem.pack_constants(self._form), fem.pack_coefficients(self._form)
+        conditions = [condition._cpp_object for condition in self._conditions]
+        cpp.fem.assemble_matrix(self._matrix._cpp_object, self._form._cpp_object, constants, coefficients, conditions)
 
 
 class Changing:
     """The matrix of a bilinear form that is assembled again and again.
 
-    Cells are summed up in DOLFINx's own matrix, which takes half the time of PETSc's insertion, and the sums are handed
-    over in one piece.
-
     Args:
-        form: The compiled form.
+        form: The compiled form, None if there are only followed parts.
         conditions: Dirichlet conditions on its rows and columns.
+        followed: Sums that others assemble, each with the factors of its local columns.
+        unit: Owned local rows with a one on the diagonal, where there are followed parts.
 
     Attributes:
         matrix: The PETSc matrix; its values are those of the last ``assemble``.
     """
 
-    def __init__(self, form: Any, conditions: list[DirichletBC]) -> None:
-        self._form, self._conditions = form, conditions
-        self._sums: Any = None
-        if any(space.dofmap.index_map_bs != 1 for space in form.function_spaces):
+    def __init__(
+        self,
+        form: Any,
+        conditions: list[DirichletBC],
+        followed: Sequence[tuple[Sums, Array]] = (),
+        unit: Longs | None = None,
+    ) -> None:
+        self._form, self._conditions, self._followed = form, conditions, tuple(followed)
+        self._own: Sums | None = None
+        if form is not None and any(space.dofmap.index_map_bs != 1 for space in form.function_spaces):
+            if followed:
+                raise NotImplementedError("followers in an equation of blocks")
             self.matrix = fem_petsc.create_matrix(form)
             return
-        self._sums = sums = fem.create_matrix(form)
-        maps = [sums.index_map(k) for k in range(2)]
-        rows = np.repeat(np.arange(len(sums.indptr) - 1), np.diff(sums.indptr)).astype(np.int32)
-        i, j = (
-            m.local_to_global(k.astype(np.int32)).astype(PETSc.IntType)
-            for m, k in zip(maps, (rows, sums.indices), strict=True)
-        )
-        sizes = [(m.size_local, m.size_global) for m in maps]
-        self.matrix = PETSc.Mat().createAIJ(sizes, comm=maps[0].comm)
+        if form is not None:
+            self._own = Sums(form, conditions, unit=not followed)
+        parts = [*([self._own] if self._own is not None else []), *(sums for sums, _ in self._followed)]
+        self._ones = np.ones(0 if unit is None else len(unit))
+        first = parts[0].first
+        diagonal = np.zeros(0, PETSc.IntType) if unit is None else (unit + first).astype(PETSc.IntType)
+        i, j = (np.concatenate([*(part.places[k] for part in parts), diagonal]) for k in range(2))
+        self.matrix = PETSc.Mat().createAIJ(parts[0].sizes, comm=parts[0].comm)
         self.matrix.setPreallocationCOO(i, j)
         self.matrix.setOption(PETSc.Mat.Option.KEEP_NONZERO_PATTERN, True)
 
     def assemble(self) -> None:
-        """Assemble at the present values of the coefficients."""
-        if self._sums is None:
+        """Assemble at the present values of the coefficients; the followed parts have been."""
+        if self._own is None and not self._followed:
             self.matrix.zeroEntries()
             fem_petsc.assemble_matrix(self.matrix, self._form, bcs=self._conditions)  # type: ignore[misc]
             self.matrix.assemble()
             return
-        self._sums.data[:] = 0.0
-        fem.assemble_matrix(self._sums, self._form, bcs=self._conditions)  # type: ignore[misc]
-        self.matrix.setValuesCOO(self._sums.data)
+        if self._own is not None:
+            self._own.assemble()
+            if not self._followed:
+                self.matrix.setValuesCOO(self._own.data)
+                return
+        own = [self._own.data] if self._own is not None else []
+        chain = (sums.data * slope[sums.columns] for sums, slope in self._followed)
+        self.matrix.setValuesCOO(np.concatenate([*own, *chain, self._ones]))
 
 
 def give_back() -> None:
@@ -72,6 +134,19 @@ def compressed(matrix: PETSc.Mat) -> PETSc.Mat:
     counts = np.bincount(rows[kept], minlength=len(start) - 1)
     csr = (np.concatenate([[0], np.cumsum(counts)]).astype(PETSc.IntType), columns[kept], values[kept])
     out = PETSc.Mat().createAIJ(matrix.getSizes(), csr=csr, comm=matrix.comm)
+    matrix.destroy()
+    return out
+
+
+def with_diagonal(matrix: PETSc.Mat) -> PETSc.Mat:
+    """The same square matrix with every entry of the diagonal in its pattern; the given one is freed."""
+    start, columns, values = matrix.getValuesCSR()
+    first, last = matrix.getOwnershipRange()
+    diagonal = np.arange(first, last, dtype=PETSc.IntType)
+    rows = np.concatenate([np.repeat(diagonal, np.diff(start)), diagonal])
+    out = PETSc.Mat().createAIJ(matrix.getSizes(), comm=matrix.comm)
+    out.setPreallocationCOO(rows, np.concatenate([columns, diagonal]).astype(PETSc.IntType))
+    out.setValuesCOO(np.concatenate([values, np.zeros(len(diagonal))]))
     matrix.destroy()
     return out
 

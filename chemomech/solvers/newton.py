@@ -82,6 +82,7 @@ class Newton:
         self._scales: list[Array] | None = None
         self._worst: dict[str, int] = {}
         self.prefix = f"chemomech_{next(_numbers)}_"
+        self._next = system.x.duplicate() if system.equations.eliminate is not None else None
         self.snes = snes = PETSc.SNES().create(system.comm)
         snes.setOptionsPrefix(self.prefix)
         snes.setType("newtonls")
@@ -120,7 +121,8 @@ class Newton:
             for j, (block, size) in enumerate(zip(row, sizes, strict=True)):
                 if block is None:
                     continue
-                total += system.magnitude(i, j) * size
+                most, magnitude = system.equations.sizes.get((i, j)), system.magnitude(i, j)
+                total += magnitude * size if most is None else np.minimum(magnitude * size, most)
             scales.append(np.where(total > 0.0, total, 1.0))
         return scales
 
@@ -163,6 +165,12 @@ class Newton:
             if np.any(new != old - step.array_r):
                 step.array_w[:] = old - new
                 changed = True
+        if self._next is not None:
+            x.copy(self._next)
+            self._next.axpy(-1.0, y)
+            self.system.eliminate(self._next)
+            y.waxpy(-1.0, self._next, x)
+            return True
         return bool(self.system.comm.allreduce(changed, op=MPI.LOR))
 
     # -- solve ----------------------------------------------------------------------------------------
@@ -177,6 +185,8 @@ class Newton:
         backup = [f.x.array.copy() for f in system.functions]
         self.history, self._norms, self._scaled = [], [], False
         system.push()
+        if self._next is not None:
+            system.eliminate(system.x)
         try:
             self.snes.solve(None, system.x)
         except PETSc.Error as error:
@@ -234,3 +244,5 @@ class Newton:
         for key in self._set:
             database.delValue(key)
         self.snes.destroy()
+        if self._next is not None:
+            self._next.destroy()

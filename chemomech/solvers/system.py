@@ -11,7 +11,8 @@ from dolfinx.fem import petsc as fem_petsc
 from petsc4py import PETSc
 
 from chemomech.physics.equations import Equations, Form, nodal
-from chemomech.solvers.matrices import Changing, compressed, give_back, row_maximum
+from chemomech.solvers.matrices import Changing, Sums, compressed, give_back, row_maximum
+from chemomech.solvers.products import Products
 from chemomech.typing import Array, DirichletBC, Longs
 
 
@@ -41,7 +42,8 @@ class System:
         self.owned = [d.index_map.size_local * d.index_map_bs for d in dofmaps]
         self._fixed = [self._fixed_values(i) for i in range(self.size)]
         self._loads = list(equations.loads) or [None] * self.size
-        self.x, self.f = self._vector(), self._vector()
+        self.x, self.f, self._rows = self._vector(), self._vector(), self._vector()
+        self._buffers = [np.zeros(n) for n in self.owned]
         self.supplied = 0.0
         self.assemblies = {"residual": 0, "vector": 0, "block": 0}
 
@@ -58,9 +60,13 @@ class System:
         self._nodal: dict[int, tuple[Any, Array]] = {}
         self._moving: dict[tuple[int, int], Changing] = {}
         self.blocks: list[list[Any]] = [[None] * self.size for _ in everything]
+        self._followed: list[Sums] = []
+        self.products = self._products()
         for i in everything:
+            followed = self._slopes(i, parts[i].follower_slopes)
             for j in everything:
-                self._make_block(i, j, parts[i].affine_slopes[j], parts[i].changing_slopes[j])
+                chain = [(sums, slopes[j]) for sums, slopes in followed if j in slopes]
+                self._make_block(i, j, parts[i].affine_slopes[j], parts[i].changing_slopes[j], chain)
         self.constant = [
             [(i, j) not in self._moving and (i != j or i not in self._nodal) for j in everything] for i in everything
         ]
@@ -80,24 +86,49 @@ class System:
     def _compile(self, form: Form | None) -> Any:
         return None if form is None else fem.form(form, entity_maps=self.equations.entity_maps)
 
-    def _make_block(self, i: int, j: int, fixed: Form | None, moving: Form | None) -> None:
+    def _products(self) -> Products | None:
+        given = self.equations.composite
+        if given is None:
+            return None
+        fixed = [rows for rows, _ in self._fixed]
+        return Products(given, self.equations.residuals, self._compile, fixed, self.owned)
+
+    def _slopes(self, i: int, forms: tuple[Form | None, ...]) -> list[tuple[Sums, dict[int, Array]]]:
+        """Derivatives of equation i by the followers, each with the slopes of that follower."""
+        out = []
+        for form, follower in zip(forms, self.equations.followers, strict=True):
+            if form is not None:
+                sums = Sums(self._compile(form), self._conditions(i), unit=False)
+                self._followed.append(sums)
+                out.append((sums, follower.slopes))
+        return out
+
+    def _make_block(
+        self, i: int, j: int, fixed: Form | None, moving: Form | None, chain: list[tuple[Sums, Array]]
+    ) -> None:
         """The Jacobian block (i, j), and the matrix of its affine part for the residual."""
         conditions = [*self._conditions(i), *(self._conditions(j) if j != i else [])]
+        product = None if self.products is None else self.products.blocks.get((i, j))
+        if product is not None:
+            self._make_product(i, j, product, fixed, moving)
+            return
         if fixed is not None:
-            shared = moving is None and i in self._own_rows
+            shared = moving is None and not chain and i in self._own_rows
             self._linear[i][j] = self._assembled(fixed, conditions if shared else [])
             if shared:
                 self.blocks[i][j] = self._linear[i][j]
                 return
-        if moving is None:
+        if chain:
+            forms = [form for form in (moving, fixed) if form is not None]
+            form = self._compile(sum(forms)) if forms else None
+            self._moving[i, j] = Changing(form, conditions, chain, self._fixed[i][0] if i == j else None)
+            self.blocks[i][j] = self._moving[i, j].matrix
+        elif moving is None:
             if fixed is not None:
                 self.blocks[i][j] = self._assembled(fixed, conditions)
                 self._replace(i, j, self.blocks[i][j])
         elif i == j and not conditions and nodal(moving):
-            # The changing part is a diagonal; its action on ones is the diagonal.
-            one = fem.Function(self.functions[i].function_space)
-            one.x.array[:] = 1.0
-            diagonal = self._compile(self._action(moving, one))
+            diagonal = self._diagonal(i, moving)
             base = fixed if fixed is not None else moving
             block = self._assembled(base, []) if fixed is None else self._linear[i][j].copy()
             if fixed is None:
@@ -108,6 +139,21 @@ class System:
             form = self._compile(moving if fixed is None else moving + fixed)
             self._moving[i, j] = Changing(form, conditions)
             self.blocks[i][j] = self._moving[i, j].matrix
+
+    def _make_product(self, i: int, j: int, product: PETSc.Mat, fixed: Form | None, moving: Form | None) -> None:
+        """A block of the products, with a changing diagonal where there is one."""
+        if fixed is not None or (moving is not None and (i != j or not nodal(moving))):
+            raise NotImplementedError("a block of a composite coefficient beside terms that are not nodal")
+        self._linear[i][j] = self.blocks[i][j] = product
+        if moving is not None:
+            self.blocks[i][j] = product.copy()
+            self._nodal[i] = (self._diagonal(i, moving), product.getDiagonal().array.copy())
+
+    def _diagonal(self, i: int, moving: Form) -> Any:
+        """Compiled form of the diagonal of a nodal form: its action on ones."""
+        one = fem.Function(self.functions[i].function_space)
+        one.x.array[:] = 1.0
+        return self._compile(self._action(moving, one))
 
     @staticmethod
     def _action(form: Form, function: Any) -> Form:
@@ -182,6 +228,10 @@ class System:
                     function.x.array[rows] = values
                 function.x.scatter_forward()
             self._vector_of(form, i, self._constants[i])
+        if self.products is not None:
+            for function in self.functions:
+                function.x.array[:] = 0.0
+            self.products.add_constants(self._constants)
         for function, values in zip(self.functions, kept, strict=True):
             function.x.array[:] = values
 
@@ -202,7 +252,11 @@ class System:
         self.assemblies["residual"] += 1
         unknowns, parts = x.getNestSubVecs(), f.getNestSubVecs()
         for i, part in enumerate(parts):
-            self._row(i, unknowns, part)
+            self._linear_row(i, unknowns, part)
+        if self.equations.follow is not None:
+            self.equations.follow(lambda i: np.asarray(parts[i].array_r))
+        for i, part in enumerate(parts):
+            self._add_changing(i, part)
         supply = self.equations.supply
         self.supplied = float(parts[-1].array_r[supply].sum()) if len(supply) else 0.0
         for i, part in enumerate(parts):
@@ -216,17 +270,31 @@ class System:
     def nodal_residual(self, i: int) -> Array:
         """Residual of equation i at the functions' present values, owned part, before rows are fixed."""
         self.push()
-        out = self.f.getNestSubVecs()[i]
-        self._row(i, self.x.getNestSubVecs(), out)
-        return np.array(out.array_r)
+        unknowns, parts = self.x.getNestSubVecs(), self.f.getNestSubVecs()
+        if self.equations.follow is not None:
+            self.equations.follow(lambda k: self.linear_row(k, self.x))
+        self._linear_row(i, unknowns, parts[i])
+        self._add_changing(i, parts[i])
+        return np.array(parts[i].array_r)
 
-    def _row(self, i: int, unknowns: list[PETSc.Vec], out: PETSc.Vec) -> None:
+    def linear_row(self, i: int, x: PETSc.Vec) -> Array:
+        """Linear part of equation i at x, owned part."""
+        out = self._rows.getNestSubVecs()[i]
+        self._linear_row(i, x.getNestSubVecs(), out)
+        return np.asarray(out.array_r)
+
+    def eliminate(self, x: PETSc.Vec) -> None:
+        """Make the values of x fit each other where the equations know how; the functions hold them afterwards."""
+        self.pull(x)
+        if self.equations.eliminate is not None:
+            self.equations.eliminate(lambda i: self.linear_row(i, x))
+            for part, function, n in zip(x.getNestSubVecs(), self.functions, self.owned, strict=True):
+                part.array_w[:] = function.x.array[:n]
+
+    def _linear_row(self, i: int, unknowns: list[PETSc.Vec], out: PETSc.Vec) -> None:
+        """What is known without a new assembly: constants, what is given for the step, matrices times the unknowns."""
         values = out.array_w
-        if self._changing[i] is None:
-            values[:] = self._constants[i]
-        else:
-            self._vector_of(self._changing[i], i, values)
-            values += self._constants[i]
+        values[:] = self._constants[i]
         if self._given[i] is not None:
             values += self._stepwise[i]
         load = self._loads[i]
@@ -236,6 +304,12 @@ class System:
         for matrix, x in zip(self._linear[i], unknowns, strict=True):
             if matrix is not None:
                 matrix.multAdd(x, out, out)
+
+    def _add_changing(self, i: int, out: PETSc.Vec) -> None:
+        if self._changing[i] is not None:
+            self._vector_of(self._changing[i], i, self._buffers[i])
+            values = out.array_w
+            values += self._buffers[i]
 
     def jacobian(self) -> None:
         """Jacobian at the functions' present values."""
@@ -248,6 +322,9 @@ class System:
             self.blocks[i][i].setDiagonal(diagonal)
             self.blocks[i][i].assemble()
             diagonal.destroy()
+        for sums in self._followed:
+            self.assemblies["block"] += 1
+            sums.assemble()
         for (i, j), block in self._moving.items():
             self.assemblies["block"] += 1
             block.assemble()
@@ -289,5 +366,7 @@ class System:
                 if block is not None and id(block) not in done:
                     done.add(id(block))
                     block.destroy()
-        for thing in (self.matrix, self.x, self.f):
+        for thing in (self.matrix, self.x, self.f, self._rows):
             thing.destroy()
+        if self.products is not None:
+            self.products.destroy()

@@ -1,0 +1,169 @@
+"""Sub-grid columns: the grain around a node of a boundary, as a chain of thin cells normal to the boundary.
+
+Seen from a boundary, a mesh that is coarser than sqrt(D t) would take up lithium into the whole volume of its nodes.
+The column resolves what happens there: a node of volume V and boundary area S (both sides) has a column of depth
+L = V/S whose surface is in local equilibrium with the node's chemical potential and whose end is closed. The mean of
+the column is what the node holds, and its end is what the rest of the grain sees. Where the mesh resolves sqrt(D t) the
+column is in equilibrium and the ordinary scheme comes back.
+
+Regular solution with Darken's mobility: the flux -D c (1-c) grad mu is -D grad phi, phi = c - chi (c^2 - 2 c^3/3),
+without a logarithm.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from chemomech.typing import Array
+
+CELLS = 10
+"""Cells of a column."""
+_REACH, _FIRST = 4.0, 15.0  # depth that is resolved over sqrt(D t); sqrt(D t) or depth over the first cell
+_CLOSE = 1e-13
+
+
+def regular_fraction(psi: Array, chi: float) -> tuple[Array, Array]:
+    """c with ln(c/(1-c)) + chi (1-2c) = psi, and dc/dpsi; chi <= 2, so that there is one."""
+    target = np.clip(psi, -700.0, 700.0).astype(float)
+    y = target.copy()
+    if chi != 0.0:
+        # From a side from which Newton's method walks one way only.
+        y = np.sign(target) * np.maximum(np.abs(target) + chi, 0.0)
+        for _ in range(200):
+            c = 1.0 / (1.0 + np.exp(-y))
+            slope = np.maximum(1.0 - 2.0 * chi * c * (1.0 - c), 1e-12)
+            step = (y - chi * np.tanh(0.5 * y) - target) / slope
+            y -= step
+            if np.max(np.abs(step), initial=0.0) < 1e-14 * (1.0 + np.max(np.abs(y), initial=0.0)):
+                break
+    c = 1.0 / (1.0 + np.exp(-y))
+    room = c / (1.0 + np.exp(y))
+    return c, room / np.maximum(1.0 - 2.0 * chi * room, 1e-8)
+
+
+def thicknesses(depth: Array, reach: float, count: int = CELLS) -> Array:
+    """Thickness of the cells of each column, shape (count, columns).
+
+    They grow by one ratio from a fifteenth of ``reach`` or of the depth; beyond 4 ``reach``, where nothing happens, the
+    last cell takes what is left.
+
+    Args:
+        depth: Depth of each column.
+        reach: sqrt(D t) at the end of the run.
+        count: Number of cells.
+    """
+    resolved = np.minimum(depth, _REACH * reach)
+    first = np.minimum(np.minimum(depth, reach) / _FIRST, resolved / count)
+    k = np.arange(count)[:, None]
+    low, high = np.zeros_like(depth), np.full_like(depth, np.log(100.0))
+    for _ in range(60):
+        middle = 0.5 * (low + high)
+        long = first * np.exp(middle * k).sum(axis=0) > resolved
+        high, low = np.where(long, middle, high), np.where(long, low, middle)
+    cells = first * np.exp(low * k)
+    cells *= resolved / cells.sum(axis=0)
+    cells[-1] += depth - resolved
+    return np.asarray(cells)
+
+
+@dataclass(slots=True)
+class Response:
+    """Columns after a step whose surfaces are at given potentials.
+
+    Attributes:
+        mean, end: Mean of each column, and its last cell.
+        mean_slope, end_slope: Their derivatives by the potential at the surface.
+    """
+
+    mean: Array
+    mean_slope: Array
+    end: Array
+    end_slope: Array
+
+
+class Columns:
+    """The columns of one rank.
+
+    Args:
+        depth: Depth of each column, shape (n,).
+        diffusivity: D of the grain.
+        interaction: chi of the grain, at most 2.
+        reach: sqrt(D t) at the end of the run.
+
+    Attributes:
+        thickness: Of the cells, shape (CELLS, n).
+        share: Of each cell in its column; they add up to one.
+    """
+
+    def __init__(self, depth: Array, diffusivity: float, interaction: float, reach: float) -> None:
+        self.diffusivity, self.interaction = diffusivity, interaction
+        self.thickness = thicknesses(depth, reach)
+        self.share = self.thickness / depth
+        self._between = 1.0 / (0.5 * (self.thickness[:-1] + self.thickness[1:]))
+        self._surface = 2.0 / self.thickness[0]
+
+    def _phi(self, c: Array) -> tuple[Array, Array]:
+        chi = self.interaction
+        return c - chi * c**2 * (1.0 - 2.0 / 3.0 * c), 1.0 - 2.0 * chi * c * (1.0 - c)
+
+    def respond(self, psi: Array, c: Array, start: Array, g: float) -> Response:
+        """Solve t_k (c_k - c*_k) = g (F_{k-1} - F_k) in every column.
+
+        Args:
+            psi: ln(c/(1-c)) + chi (1-2c) at the surfaces, shape (n,).
+            c: First guess, shape (CELLS, n); holds the solution afterwards.
+            start: c*, shape (CELLS, n).
+            g: Weight of the fluxes in the step.
+        """
+        surface, slope = regular_fraction(psi, self.interaction)
+        outer, outer_slope = self._phi(surface)
+        first, between = g * self.diffusivity * self._surface, g * self.diffusivity * self._between
+        t = self.thickness
+        for _ in range(50):
+            phi, dphi = self._phi(c)
+            flux = between * (phi[:-1] - phi[1:])
+            rest = t * (c - start)
+            rest[0] -= first * (outer - phi[0])
+            rest[:-1] += flux
+            rest[1:] -= flux
+            diagonal = t.copy()
+            diagonal[0] += first * dphi[0]
+            diagonal[:-1] += between * dphi[:-1]
+            diagonal[1:] += between * dphi[1:]
+            right = np.zeros((2, *c.shape))
+            right[0], right[1, 0] = rest, first * outer_slope * slope
+            step, sensitivity = _tridiagonal(-between * dphi[:-1], diagonal, -between * dphi[1:], right)
+            c -= step
+            if self.interaction == 0.0 or np.max(np.abs(step), initial=0.0) < _CLOSE:
+                break
+        return Response(
+            mean=(self.share * c).sum(axis=0),
+            mean_slope=(self.share * sensitivity).sum(axis=0),
+            end=c[-1].copy(),
+            end_slope=sensitivity[-1],
+        )
+
+    def settle(self, c: Array, mean: Array) -> None:
+        """Give the columns exactly these means, by a change proportional to c (1-c), in place."""
+        room = c * (1.0 - c)
+        c += room * ((mean - (self.share * c).sum(axis=0)) / (self.share * room).sum(axis=0))
+
+    def mixing_energy(self, c: Array) -> Array:
+        """Mean of c ln c + (1-c) ln(1-c) + chi c (1-c) over each column."""
+        mixing = c * np.log(c) + (1.0 - c) * np.log1p(-c) + self.interaction * c * (1.0 - c)
+        return np.asarray((self.share * mixing).sum(axis=0))
+
+
+def _tridiagonal(lower: Array, diagonal: Array, upper: Array, right: Array) -> Array:
+    """Thomas' algorithm for all columns at once: (count - 1, n), (count, n), (count - 1, n), (k, count, n)."""
+    d, r = diagonal, right
+    for j in range(1, len(d)):
+        factor = lower[j - 1] / d[j - 1]
+        d[j] -= factor * upper[j - 1]
+        r[:, j] -= factor * r[:, j - 1]
+    r[:, -1] /= d[-1]
+    for j in range(len(d) - 2, -1, -1):
+        r[:, j] = (r[:, j] - upper[j] * r[:, j + 1]) / d[j]
+    return r

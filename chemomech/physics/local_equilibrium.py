@@ -1,0 +1,291 @@
+"""Grain boundaries and the grains beside them, node by node: columns, their place in the equations, elimination.
+
+On the network the unknown c of a node is the mean of its column (columns.py). With psi = mu - mu0 - p, p being what
+stress adds to the potential of the grain, its equation is
+
+    V [(c - mean(psi))/mean'(psi) + psi + mu0 + p - mu] = 0,
+
+and lithium that flows on into the grain leaves the balance of the node but is driven by the end of the column, with
+fraction c_N and potential mu(c_N) + p. The linear part of the equation of c is V (mu0 + p - mu): psi is read from it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import basix.ufl
+import numpy as np
+import ufl
+from dolfinx import fem, la
+
+from chemomech.materials.laws import Material
+from chemomech.physics.columns import CELLS, Columns, Response, regular_fraction
+from chemomech.physics.constraints import Constraints, node_map
+from chemomech.physics.equations import Follower, Row
+from chemomech.physics.grain_boundary import Network
+from chemomech.physics.scales import Scales
+from chemomech.typing import Array, Constant, Flags, Function
+
+
+@dataclass(frozen=True, slots=True)
+class Grain:
+    """The grains as the nodes of the network see them.
+
+    Attributes:
+        c, mu: Unknowns.
+        equation: Number of the equation of c; those of the classes follow.
+        volume: Measure with the corners of cells as quadrature points.
+        sites: Sites per volume, internal units.
+        diffusivity, interaction, reference: D, chi and mu0, internal units.
+        step: g of the time integrator.
+    """
+
+    c: Function
+    mu: Function
+    equation: int
+    volume: Any
+    sites: float
+    diffusivity: float
+    interaction: float
+    reference: float
+    step: Constant
+
+    @classmethod
+    def of(cls, material: Material, scales: Scales, c: Function, mu: Function, volume: Any, step: Constant) -> Grain:
+        """The grains of a material, the first of the phases."""
+        return cls(
+            c=c,
+            mu=mu,
+            equation=1,
+            volume=volume,
+            sites=material.maximum_concentration / scales.concentration,
+            diffusivity=material.diffusivity / scales.diffusivity,
+            interaction=material.interaction,
+            reference=material.reference_potential / scales.potential,
+            step=step,
+        )
+
+
+class LocalEquilibrium:
+    """Columns of the network's nodes, and what follows from the unknowns node by node.
+
+    Args:
+        network: The boundaries.
+        grain: The grains.
+        constraints: Where c or mu is given there is no column.
+        time: Duration of the run, internal units; columns resolve what it takes.
+
+    Attributes:
+        inner: One at nodes without a column, zero at those with one.
+        columns: Fractions of the cells of columns, by node.
+        columns_star: c* of the time integrator.
+        mean, stiffness, potential: mean(psi), 1/mean'(psi) and psi, for the equation of c.
+        flux_c, flux_mu: What drives the flux in the grains: c and mu inside, those of the column's end on the network.
+    """
+
+    def __init__(self, network: Network, grain: Grain, constraints: Constraints, time: float) -> None:
+        self.network, self.grain, self._time = network, grain, time
+        space_c, space = grain.c.function_space, grain.mu.function_space
+        self._owned = space.dofmap.index_map.size_local
+        self.inner: Function = fem.Function(space_c)
+        self.mean: Function = fem.Function(space_c)
+        self.stiffness: Function = fem.Function(space_c)
+        self.potential: Function = fem.Function(space_c)
+        self.flux_c: Function = fem.Function(space_c)
+        self.flux_mu: Function = fem.Function(space)
+        self.stiffness.x.array[:] = 1.0
+        vector = fem.assemble_vector(fem.form(ufl.TestFunction(space) * grain.volume))
+        vector.scatter_reverse(la.InsertMode.add)
+        vector.scatter_forward()
+        volume = np.array(vector.array)
+        self.weight = grain.sites * volume
+        area = sum(2.0 * network.to_body(name, a) for name, a in network.area.items())
+        self._given_mu, given_c = self._held(constraints)
+        self._on: Flags = np.asarray(area) > 0.0
+        self._bound = self._on & ~self._given_mu & ~given_c  # a boundary's fraction decides there
+        self._nodes = np.flatnonzero(self._bound)
+        self.inner.x.array[:] = 1.0
+        self.inner.x.array[self._nodes] = 0.0
+        self._depth = (volume / np.where(self._on, area, 1.0))[self._nodes]
+        block = fem.functionspace(space.mesh, basix.ufl.element("P", space.mesh.basix_cell(), 1, shape=(CELLS,)))
+        self.columns: Function = fem.Function(block, name="grain_columns")
+        self.columns_star: Function = fem.Function(block)
+        of_block = np.zeros(len(volume), dtype=np.int32)
+        of_block[node_map(space)] = node_map(block)
+        self._rows = of_block[self._nodes]
+        n, size = len(volume), len(network.laws)
+        self._first = self._deciding()
+        first_class = grain.equation + 1
+        mu_number = first_class + size
+        # d(flux_c)/dc, d(flux_c)/dmu, d(flux_mu)/dmu
+        self._c_by_c, self._c_by_mu, self._mu_by_mu = self.inner.x.array.copy(), np.zeros(n), np.ones(n)
+        self.followers = (
+            Follower(self.flux_c, {grain.equation: self._c_by_c, mu_number: self._c_by_mu}),
+            Follower(self.flux_mu, {mu_number: self._mu_by_mu}),
+        )
+        self.reach(time)
+
+    @property
+    def changing(self) -> tuple[Function, ...]:
+        """Coefficients of the equations that change."""
+        return self.mean, self.stiffness, self.potential
+
+    def contents(self) -> Array:
+        """Sites of the boundaries at owned nodes with a column, infinite elsewhere.
+
+        Against them the balance of a node is judged: the grain around it may be thousands of times as large.
+        """
+        net = self.network
+        sites = sum(net.sites[name] * net.to_body(name, area) for name, area in net.area.items())
+        return np.where(self._bound, sites, np.inf)[: self._owned]
+
+    def column_term(self, r: Any) -> Any:
+        """(c - mean(psi))/mean'(psi) + psi at nodes with a column, tested with r."""
+        return (1.0 - self.inner) * ((self.grain.c - self.mean) * self.stiffness + self.potential) * r
+
+    def reach(self, time: float) -> None:
+        """Make the columns for a run of this duration; one that is continued keeps those it has begun with."""
+        self._time = time
+        g = self.grain
+        self._columns = Columns(self._depth, g.diffusivity, g.interaction, float(np.sqrt(g.diffusivity * time)))
+
+    @property
+    def time(self) -> float:
+        """Duration the columns are made for, internal units."""
+        return self._time
+
+    def _held(self, constraints: Constraints) -> tuple[Flags, Flags]:
+        """Local dofs whose mu, or whose c, is given."""
+        mark = fem.Function(self.grain.mu.function_space)
+        mu = np.zeros(len(mark.x.array), dtype=bool)
+        for condition in constraints.potential:
+            mu[condition.dof_indices()[0]] = True
+        for new in constraints.replacements:
+            mark.x.array[new.rows] = 1.0
+        mark.x.scatter_forward()
+        return mu, np.asarray(mark.x.array > 0.5)
+
+    def _deciding(self) -> dict[str, Flags]:
+        """Per class, the owned dofs whose fraction decides on mu at their node: where classes meet, the first."""
+        taken = np.zeros(len(self.weight))
+        out = {}
+        for name in self.network.laws:
+            c = self.network.c[name]
+            n = c.function_space.dofmap.index_map.size_local
+            out[name] = taken[self.network.nodes[name][:n]] < 0.5
+            taken += self.network.to_body(name, out[name].astype(float))
+        return out
+
+    # -- state -------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Columns filled evenly with the grain's c, boundaries as the case says; mu follows from the grain."""
+        g, net = self.grain, self.network
+        c = g.c.x.array
+        self.columns.x.array[:] = 0.0
+        blocks = self.columns.x.array.reshape(-1, CELLS)
+        blocks[self._rows] = c[self._nodes][:, None]
+        self.columns_star.x.array[:] = self.columns.x.array
+        g.mu.x.array[:] = self._of(c) + g.reference
+        for name, start in self.initial().items():
+            net.c[name].x.array[:] = start
+            net.c_star[name].x.array[:] = start
+
+    def set_potential(self, row: Row) -> None:
+        """mu of the grains with their c and stress; boundaries of other content adapt in the first step."""
+        mu = self.grain.mu.x.array
+        mu[:] = self._of(self.grain.c.x.array) + (mu - self._surface(row))
+
+    def initial(self) -> dict[str, Array]:
+        """Fractions of the boundaries at t = 0, local dofs: given, or in equilibrium with a grain free of stress."""
+        out = {}
+        mu = self._of(self.grain.c.x.array)
+        for name, law in self.network.laws.items():
+            given, nodes = law.initial_concentration, self.network.nodes[name]
+            gain = (law.segregation_energy or 0.0) / self.network.scales.potential
+            found = regular_fraction(mu[nodes] - gain, law.interaction or 0.0)[0]
+            out[name] = found if given is None else np.full(len(nodes), given)
+        return out
+
+    def _of(self, c: Array) -> Array:
+        return np.asarray(np.log(c / (1.0 - c)) + self.grain.interaction * (1.0 - 2.0 * c))
+
+    def _respond(self, psi: Array) -> Response:
+        blocks = self.columns.x.array.reshape(-1, CELLS)
+        start = self.columns_star.x.array.reshape(-1, CELLS)[self._rows].T
+        c = np.ascontiguousarray(blocks[self._rows].T)
+        out = self._columns.respond(psi, c, start, float(self.grain.step.value))
+        blocks[self._rows] = c.T
+        return out
+
+    def lowest_star(self) -> float:
+        """Smallest c* of the columns (this rank)."""
+        return float(np.min(self.columns_star.x.array.reshape(-1, CELLS)[self._rows], initial=1.0))
+
+    def settle(self) -> None:
+        """Give every column exactly the mean that its node holds."""
+        blocks = self.columns.x.array.reshape(-1, CELLS)
+        c = np.ascontiguousarray(blocks[self._rows].T)
+        self._columns.settle(c, self.grain.c.x.array[self._nodes])
+        blocks[self._rows] = c.T
+
+    def mixing_energy(self) -> float:
+        """Energy of mixing of the columns (local part)."""
+        blocks = self.columns.x.array.reshape(-1, CELLS)
+        energy = self._columns.mixing_energy(np.ascontiguousarray(blocks[self._rows].T))
+        own = self._nodes < self._owned
+        return float(self.weight[self._nodes[own]] @ energy[own])
+
+    # -- in Newton's method --------------------------------------------------------------------------
+
+    def _surface(self, row: Row) -> Array:
+        """psi at all local dofs."""
+        n = self._owned
+        psi = self.potential
+        psi.x.array[:n] = -row(self.grain.equation) / self.weight[:n]
+        psi.x.scatter_forward()
+        return psi.x.array
+
+    def follow(self, row: Row) -> None:
+        """Columns and what hangs on them at the present values."""
+        g, on = self.grain, self._nodes
+        psi = self._surface(row)[on]
+        found = self._respond(psi)
+        self.mean.x.array[on] = found.mean
+        self.stiffness.x.array[on] = 1.0 / found.mean_slope
+        end = found.end
+        self.flux_c.x.array[:] = g.c.x.array
+        self.flux_mu.x.array[:] = g.mu.x.array
+        self.flux_c.x.array[on] = end
+        self.flux_mu.x.array[on] += self._of(end) - psi
+        self._c_by_mu[on] = found.end_slope
+        self._mu_by_mu[on] = found.end_slope * (1.0 / (end * (1.0 - end)) - 2.0 * g.interaction)
+
+    def eliminate(self, row: Row) -> None:
+        """One fraction per node decides, c in the grains and c_k on the network; mu and all other fractions follow.
+
+        Without it Newton's method diverges where a boundary that is nearly empty meets a contact: a small fraction and
+        its potential are linear in each other only very near.
+        """
+        g, net = self.grain, self.network
+        c, mu = g.c.x.array, g.mu.x.array
+        stress = mu - self._surface(row)  # mu0 + p
+        chosen = np.zeros(len(mu))
+        gains = {}
+        for k, (name, law) in enumerate(net.laws.items()):
+            own, n = net.c[name].x.array, len(self._first[name])
+            nodes = net.nodes[name][:n]
+            gains[name] = mu[nodes] + row(g.equation + 1 + k) / (net.sites[name] * net.area[name][:n])
+            potential = np.log(own[:n] / (1.0 - own[:n])) + (law.interaction or 0.0) * (1.0 - 2.0 * own[:n])
+            chosen += net.to_body(name, np.where(self._first[name], potential + gains[name], 0.0))
+        new = np.where(self._bound, chosen, self._of(c) + stress)
+        mu[:] = np.where(self._given_mu, mu, new)
+        for name, law in net.laws.items():
+            n = len(gains[name])
+            fraction = regular_fraction(mu[net.nodes[name][:n]] - gains[name], law.interaction or 0.0)[0]
+            net.c[name].x.array[:n] = fraction
+            net.c[name].x.scatter_forward()
+        held = self._given_mu
+        c[held] = regular_fraction(mu[held] - stress[held], g.interaction)[0]
+        c[self._nodes] = self._respond((mu - stress)[self._nodes]).mean
