@@ -191,7 +191,8 @@ def export(simulation: Simulation, path: Path, name: str) -> None:
     unsaid = {
         "several ranks": simulation.comm.size > 1,
         "periodic sides": bool(body.seams),
-        "reservoirs and fluxes": bool(constraints.replacements or constraints.potential or constraints.influx),
+        "given concentrations and fluxes": bool(constraints.replacements or constraints.influx),
+        "crystals of different orientation": any(crystal.grains for crystal in physics.crystals.values()),
         "another mobility than darken": any(law.mobility != "darken" for law in laws),
     }
     if any(unsaid.values()) or arrays is None:
@@ -237,7 +238,47 @@ def export(simulation: Simulation, path: Path, name: str) -> None:
         whole_largest_step=kind.largest / scales.time,
         whole_error_ours=kind.error_ours,
         whole_error_theirs=kind.error_theirs,
+        **_held(simulation),
+        **_network(simulation),
     )
+
+
+def _held(simulation: Simulation) -> dict[str, Any]:
+    """Nodes with a given chemical potential, and that potential."""
+    from chemomech.physics.constraints import node_map
+
+    physics, body = simulation.physics, simulation.body
+    conditions = physics.constraints.potential
+    if not conditions:
+        return {}
+    node_of_dof = np.empty(len(body.mesh.geometry.x), dtype=np.int64)
+    node_of_dof[node_map(physics.space_mu)] = body.mesh.geometry.input_global_indices
+    values = np.full(len(node_of_dof), np.nan)
+    for condition in conditions:
+        condition.set(values)
+    held = np.flatnonzero(np.isfinite(values))
+    if np.ptp(values[held]) > 0.0:
+        raise ValueError("a problem file holds one potential for all contacts")
+    return {"held": node_of_dof[held], "held_potential": values[held[0]]}
+
+
+def _network(simulation: Simulation) -> dict[str, Any]:
+    """Facets of grain boundaries with the numbers of their classes."""
+    network, arrays = simulation.physics.network, simulation.arrays
+    if network is None or arrays is None:
+        return {}
+    if network.openings() or any(law.interaction for law in network.laws.values()):
+        raise ValueError("a problem file can't hold boundaries that open, or an interaction in them")
+    number = {arrays.boundaries[m]: k for k, members in enumerate(network.members.values()) for m in members}
+    kind = np.array([number.get(int(tag), -1) for tag in arrays.facet_tags])
+    scales, laws = simulation.physics.scales, list(network.laws.values())
+    return {
+        "facets": arrays.facets[kind >= 0],
+        "facet_class": kind[kind >= 0],
+        "class_sites": [network.sites[name] for name in network.laws],
+        "class_gain": [network.reference + (law.segregation_energy or 0.0) / scales.potential for law in laws],
+        "class_diffusivity": [(law.diffusivity or 0.0) / scales.diffusivity for law in laws],
+    }
 
 
 def _six(tensors: Array) -> Array:

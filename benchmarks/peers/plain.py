@@ -98,6 +98,35 @@ for p, c, c_n, r in zip(phases, cs, cs_n, rs, strict=True):
     F_mu += sites * (c - c_n) * q * corner
     F_mu += dt * sites * D * c * (1 - c) * ufl.inner(ufl.grad(mu), ufl.grad(q)) * inner
 
+# Grain boundaries: in equilibrium with the grains, so that their fraction follows from mu; all integrals by corners
+new_number = np.argsort(nodes)
+if "facets" in data:
+    if not single:
+        raise SystemExit("plain: grain boundaries in a body of several phases are not in this script")
+    msh.topology.create_entities(dim - 1)
+    msh.topology.create_connectivity(dim - 1, dim)
+    facets = np.arange(msh.topology.index_map(dim - 1).size_local, dtype=np.int32)
+    ends = np.sort(mesh.entities_to_geometry(msh, dim - 1, facets), axis=1)
+    given = np.sort(new_number[data["facets"]], axis=1)
+    kind = {tuple(key): k for key, k in zip(given.tolist(), data["facet_class"].tolist(), strict=True)}
+    kinds = np.array([kind.get(tuple(key), -1) for key in ends.tolist()], dtype=np.int32)
+    tags = mesh.meshtags(msh, dim - 1, facets[kinds >= 0], kinds[kinds >= 0])
+    dS = ufl.Measure("dS", domain=msh, subdomain_data=tags)
+    normal = ufl.FacetNormal(msh)("+")
+    mu_n = ufl.split(w_n)[2]
+
+    def along(f: Any) -> Any:
+        slope = ufl.grad(f)("+")
+        return slope - ufl.dot(slope, normal) * normal
+
+    for k, (area_sites, gain, D_b) in enumerate(
+        zip(data["class_sites"], data["class_gain"], data["class_diffusivity"], strict=True)
+    ):
+        facet = dS(k, degree=1, scheme="vertex")
+        c_b, c_b_n = (1 / (1 + ufl.exp(float(gain) - m("+"))) for m in (mu, mu_n))
+        F_mu += float(area_sites) * (c_b - c_b_n) * q("+") * facet
+        F_mu += dt * float(area_sites * D_b) * c_b * (1 - c_b) * ufl.dot(along(mu), along(q)) * facet
+
 # One form on a mixed element, or blocks; and where the values of each node are in the unknowns
 corners = msh.geometry.dofmaps[0]
 u_at = np.empty((len(nodes), dim), dtype=np.int64)
@@ -126,9 +155,11 @@ else:
     f_u, f_c, f_mu, space_u, functions = u, cs, mu, V, [u, *cs, mu]
 
 # Pinned displacements and nodal forces
-new_number = np.argsort(nodes)
 pinned = u_at[new_number[data["pinned"][:, 0]], data["pinned"][:, 1]].astype(np.int32)
 bcs = [fem.dirichletbc(0.0, pinned[data["pinned"][:, 1] == axis], space_u.sub(axis)) for axis in range(dim)]
+if "held" in data:  # the chemical potential of a contact
+    held = mu_at[new_number[data["held"]]].astype(np.int32)
+    bcs.append(fem.dirichletbc(float(data["held_potential"]), held, W.sub(2)))
 problem = NonlinearProblem(
     residual,
     unknowns,
@@ -155,7 +186,8 @@ c0 = np.atleast_2d(data["c0"])
 for p in phases:
     c_start = c0[p, c_nodes[p]]
     f_c[p].x.array[c_at[p]] = c_start
-    f_mu.x.array[mu_at[new_number[c_nodes[p]]]] = np.log(c_start / (1 - c_start))
+    start_mu = np.log(c_start / (1 - c_start)) + data["interaction"][p] * (1 - 2 * c_start)
+    f_mu.x.array[mu_at[new_number[c_nodes[p]]]] = start_mu + data["reference_potential"][p]
 
 
 newton: list[int] = []
