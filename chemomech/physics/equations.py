@@ -93,12 +93,14 @@ class Composite:
         force: Linear form of a test function in its space.
         maps: Number of an unknown -> E_j.
         offsets: Number of an unknown -> o_j, owned dofs.
+        cells: Owned cells that a map reaches.
     """
 
     function: Function
     force: Form
     maps: dict[int, Entries]
     offsets: dict[int, Array]
+    cells: Ints
 
 
 @dataclass(frozen=True, slots=True)

@@ -240,7 +240,7 @@ class Network:
             maps[j] = Entries(rows.ravel(), columns, values.ravel())
             starts[j] = offsets[name][: index_map.size_local]
         self.opening = fem.Function(distortion.function_space)
-        return Composite(distortion, force, maps, starts)
+        return Composite(distortion, force, maps, starts, np.unique(cells).astype(np.int32))
 
     def _shifts(self, names: list[str]) -> tuple[Ints, Ints, Array]:
         """Owned cells, their local corners and the shift per opening of each class there, (k, classes, d)."""
