@@ -3,9 +3,9 @@
     ./chemomech-env python benchmarks/network.py plane --grains 1000 --unknowns 1000000 --json network2d.json
     ./chemomech-env python benchmarks/network.py solid --grains 100 --unknowns 200000 --json network3d.json
 
-Silver grains of 1 um with random orientations, from a contact at the top, a few equal steps of backward Euler. Each ratio
-D_gb/D of the diffusivities of random boundaries and grains (``--ratios``) is an ``mpirun`` of its own; D_gb stays. The
-ratio ``none`` leaves the boundaries out: the same body, one mesh, one contact. Meshes are kept in ``--cache``.
+Silver grains of 1 um with random orientations, from a contact at the top, a few equal steps of backward Euler. Each
+ratio D_gb/D of the diffusivities of random boundaries and grains (``--ratios``) is an ``mpirun`` of its own; D_gb stays.
+The ratio ``none`` leaves the boundaries out: the same body, one mesh, one contact. Meshes are kept in ``--cache``.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ ALONG = 1.7e-14  # D of random boundaries, m^2/s
 TEMPERATURE = 303.15
 STEPS, STEP = 4, 60.0  # s: sqrt(D_gb dt) is the size of a grain
 NONE = "none"
-SIZED = {"plane": (5.0, 0.87), "solid": (5.0, 0.7)}
-"""Unknowns per node of the mesh, and size^d times nodes per volume."""
+SIZED = {"plane": (5.0, 1.2), "solid": (5.0, 1.4)}
+"""Unknowns per node of the mesh, and nodes per volume of cells of size one."""
 Row = dict[str, Any]
 
 
@@ -82,6 +82,7 @@ def case_of(arrays: MeshArrays, ratio: float | None, linear: str = "block") -> C
         "twin": low,
     }
     inside = {name: law for name, law in classes.items() if name in arrays.boundaries or name == "default"}
+    grain = {"library": "Ag", "diffusivity": ALONG / (ratio or 1.0), "elasticity": {"kind": "cubic"}}
     contact = GAS_CONSTANT * TEMPERATURE * float(np.log(0.02 / 0.98))
     sides = {0: "left", 1: "bottom", 2: "back"}
     held: dict[str, Any] = {sides[k]: {"roller": True} for k in range(arrays.dimension)}
@@ -89,7 +90,9 @@ def case_of(arrays: MeshArrays, ratio: float | None, linear: str = "block") -> C
         {
             "domain": {"shape": "file", "path": "polycrystal.msh"},
             "temperature": TEMPERATURE,
-            "materials": {"silver": {"library": "Ag", "diffusivity": ALONG / (ratio or 1.0), "elasticity": {"kind": "cubic"}}},
+            "materials": {
+                "silver": {"library": "Ag", "diffusivity": ALONG / (ratio or 1.0), "elasticity": {"kind": "cubic"}}
+            },
             "grain_boundaries": {} if ratio is None else inside,
             "boundaries": held | {"top": {"chemical_potential": contact}},
             "initial": {"concentration": 0.01},

@@ -309,7 +309,7 @@ class LocalEquilibrium:
             work = fem.Function(self.grain.c.function_space)
             work.x.array[: self._owned] = slope(self.grain.equation) / self.weight[: self._owned]
             work.x.scatter_forward()
-            self._stiff = work.x.array.copy()
+            self._stiff = np.array(work.x.array)
 
     def _taken_up(self, psi: Array, guess: Array, at: Array) -> Array:
         """Means of the columns whose surfaces are at psi - stiffness (mean - at)."""
