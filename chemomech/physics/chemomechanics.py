@@ -31,7 +31,7 @@ from chemomech.materials.orientation import average_moduli, chemical_stiffness, 
 from chemomech.meshing.body import Body
 from chemomech.parallel import global_max
 from chemomech.physics import energies
-from chemomech.physics.constraints import Constraints, constrain, extent, node_map
+from chemomech.physics.constraints import Constraints, constrain, corner_tractions, extent, node_map
 from chemomech.physics.crystals import Crystals, components, crystals, plane_stiffness
 from chemomech.physics.energies import PhaseLaw
 from chemomech.physics.equations import Composite, Equations, Form, Unknown
@@ -277,6 +277,9 @@ class ChemoMechanics:
             unknowns.append(Unknown("chemical_potential", self.mu))
         loads: list[Array | None] = [None] * len(unknowns)
         loads[0] = self.constraints.load
+        if self.network is not None:
+            for k, load in self.network.opening_loads(corner_tractions(self), 1 + len(self.c)).items():
+                loads[k] = load
         dirichlet: list[tuple[DirichletBC, ...]] = [()] * len(unknowns)
         dirichlet[0] = self.constraints.displacement
         if not self.open_equilibrium:

@@ -43,6 +43,32 @@ def regular_fraction(psi: Array, chi: float) -> tuple[Array, Array]:
     return c, room / np.maximum(1.0 - 2.0 * chi * room, 1e-8)
 
 
+def stiff_fraction(psi: Array, chi: float, stiffness: Array, at: Array) -> Array:
+    """c with ln(c/(1-c)) + chi (1-2c) + stiffness (c - at) = psi; chi <= 2, stiffness >= 0, so that there is one.
+
+    Args:
+        psi: Shape (n,).
+        chi: Interaction.
+        stiffness: Shape (n,).
+        at: c for which psi holds, shape (n,).
+    """
+    low = np.clip(psi - stiffness * (1.0 - at), -700.0, 700.0) - abs(chi)
+    high = np.clip(psi + stiffness * at, -700.0, 700.0) + abs(chi)
+    y = np.clip(np.log(at / (1.0 - at)), low, high)
+    for _ in range(100):
+        c = 1.0 / (1.0 + np.exp(-y))
+        off = y - chi * np.tanh(0.5 * y) + stiffness * (c - at) - psi
+        low, high = np.where(off < 0.0, y, low), np.where(off > 0.0, y, high)
+        step = off / np.maximum(1.0 + (stiffness - 2.0 * chi) * c * (1.0 - c), 1e-12)
+        new = np.where((y - step > low) & (y - step < high), y - step, 0.5 * (low + high))
+        new = np.where(off == 0.0, y, new)
+        done = np.max(np.abs(new - y), initial=0.0) < 1e-14 * (1.0 + np.max(np.abs(y), initial=0.0))
+        y = new
+        if done:
+            break
+    return np.asarray(1.0 / (1.0 + np.exp(-y)))
+
+
 def thicknesses(depth: Array, reach: float, count: int = CELLS) -> Array:
     """Thickness of the cells of each column, shape (count, columns).
 

@@ -184,9 +184,29 @@ def _normal_axis(body: Body, name: str) -> int:
 
 def _tractions(fields: Fields) -> Array | None:
     """int t . v ds for all tractions, on the owned dofs."""
+    form = _traction_form(fields, ufl.TestFunction(fields.space_u))
+    if form is None:
+        return None
+    vector = fem.assemble_vector(fem.form(form))
+    vector.scatter_reverse(la.InsertMode.add)
+    return np.array(vector.array[: fields.space_u.dofmap.index_map.size_local * fields.space_u.dofmap.bs])
+
+
+def corner_tractions(fields: Fields) -> Array | None:
+    """int t N ds for the corners of every local cell, shape (cells, d + 1, components); None without tractions."""
+    body, count = fields.body, fields.space_u.dofmap.bs
+    space = fem.functionspace(body.mesh, ("DG", 1, (count,)))
+    form = _traction_form(fields, ufl.TestFunction(space))
+    if form is None:
+        return None
+    values = fem.assemble_vector(fem.form(form)).array.reshape(-1, count)
+    return np.array(values[space.dofmap.list])
+
+
+def _traction_form(fields: Fields, v: Any) -> Any:
+    """int t . v ds for all tractions, None if there are none."""
     case, body, s = fields.case, fields.body, fields.scales
     count = fields.space_u.dofmap.bs
-    v = ufl.TestFunction(fields.space_u)
     loaded = {name: b.traction for name, b in case.boundaries.items() if b.traction is not None}
     measures = surfaces(body, loaded)
     form = None
@@ -200,11 +220,7 @@ def _tractions(fields: Fields) -> Array | None:
             t = fem.Constant(body.mesh, given / s.stress)
         part = ufl.inner(t, v) * measures[name]
         form = part if form is None else form + part
-    if form is None:
-        return None
-    vector = fem.assemble_vector(fem.form(form))
-    vector.scatter_reverse(la.InsertMode.add)
-    return np.array(vector.array[: fields.space_u.dofmap.index_map.size_local * count])
+    return form
 
 
 def _dislocation_stress(fields: Fields, name: str) -> Function:

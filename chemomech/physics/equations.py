@@ -93,12 +93,14 @@ class Composite:
         force: Linear form of a test function in its space.
         maps: Number of an unknown -> E_j.
         offsets: Number of an unknown -> o_j, owned dofs.
+        cells: Owned cells that a map reaches.
     """
 
     function: Function
     force: Form
     maps: dict[int, Entries]
     offsets: dict[int, Array]
+    cells: Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +140,8 @@ class Equations:
         follow: Brings the followers, and ``changing`` coefficients that go with them, up to date; called before each
             residual, when the functions hold the present values.
         eliminate: Makes the functions' values fit each other node by node, after each linear solve and before the
-            first. It may change owned values and must then refresh the ghosts.
+            first, given the linear part of each equation and its diagonal. It may change owned values and must then
+            refresh the ghosts.
         composite: A coefficient that unknowns change linearly.
         sizes: (equation, unknown) -> at most so much is what the terms of the equation with this unknown count for when
             its residual is judged, per owned row.
@@ -154,7 +157,7 @@ class Equations:
     supply: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int32))
     followers: tuple[Follower, ...] = ()
     follow: Callable[[Row], None] | None = None
-    eliminate: Callable[[Row], None] | None = None
+    eliminate: Callable[[Row, Row], None] | None = None
     composite: Composite | None = None
     sizes: dict[tuple[int, int], Array] = field(default_factory=dict)
 

@@ -98,6 +98,7 @@ class Network:
         # Another rule on the same facets breaks this one in FFCx 0.11.
         self._facet = {name: dS(k, degree=1, scheme="vertex") for k, name in enumerate(self.laws, 1)}
         self.area = {name: self._area(name) for name in self.laws}
+        self._moved: tuple[Ints, Ints, Array] | None = None
         self.opening: Function | None = None  # its distortion of cells, as it is looked at
 
     def _tagged(self) -> MeshTags:
@@ -220,7 +221,7 @@ class Network:
         openings = self.openings()
         if not openings:
             return None
-        cells, corners, per_unit = self._shifts(list(openings))
+        cells, corners, per_unit = self._moved = self._shifts(list(openings))
         d = self.body.dimension
         dofs = self.space.dofmap.list[cells, corners]
         slopes = _slopes(self.body.mesh.geometry.x[self.body.mesh.geometry.dofmaps[0][cells]][:, :, :d])
@@ -240,7 +241,32 @@ class Network:
             maps[j] = Entries(rows.ravel(), columns, values.ravel())
             starts[j] = offsets[name][: index_map.size_local]
         self.opening = fem.Function(distortion.function_space)
-        return Composite(distortion, force, maps, starts)
+        return Composite(distortion, force, maps, starts, np.unique(cells).astype(np.int32))
+
+    def opening_loads(self, tractions: Array | None, first: int) -> dict[int, Array]:
+        """Work of the tractions per fraction of a class: where a boundary ends on the outside its sides move.
+
+        Args:
+            tractions: int t N ds for the corners of the local cells (`constraints.corner_tractions`).
+            first: Number of the unknown of the first class.
+
+        Returns:
+            Number of the unknown -> work at its owned dofs, internal units. Collective.
+        """
+        if self._moved is None or tractions is None:
+            return {}
+        cells, corners, per_unit = self._moved
+        dofs = self.space.dofmap.list[cells, corners]
+        pull = tractions[cells, corners, : self.body.dimension]
+        out, work, names = {}, self._sum, list(self.laws)
+        for k, (name, size) in enumerate(self.openings().items()):
+            work.array[:] = 0.0
+            np.add.at(work.array, dofs, size * np.einsum("ci,ci->c", per_unit[:, k], pull))
+            work.scatter_reverse(la.InsertMode.add)
+            work.scatter_forward()
+            owned = self.c[name].function_space.dofmap.index_map.size_local
+            out[first + names.index(name)] = np.array(work.array[self.nodes[name][:owned]])
+        return out
 
     def _shifts(self, names: list[str]) -> tuple[Ints, Ints, Array]:
         """Owned cells, their local corners and the shift per opening of each class there, (k, classes, d)."""

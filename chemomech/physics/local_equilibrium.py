@@ -20,12 +20,14 @@ import ufl
 from dolfinx import fem, la
 
 from chemomech.materials.laws import Material
-from chemomech.physics.columns import CELLS, Columns, Response, regular_fraction
+from chemomech.physics.columns import CELLS, Columns, Response, regular_fraction, stiff_fraction
 from chemomech.physics.constraints import Constraints, node_map
 from chemomech.physics.equations import Follower, Row
 from chemomech.physics.grain_boundary import Network
 from chemomech.physics.scales import Scales
 from chemomech.typing import Array, Constant, Flags, Function
+
+_PASSES, _NEAR = 20, 1e-6  # of the columns in one elimination; how near psi has to be
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,7 @@ class LocalEquilibrium:
         self.network, self.grain, self._time = network, grain, time
         space_c, space = grain.c.function_space, grain.mu.function_space
         self._owned = space.dofmap.index_map.size_local
+        self._stiff: Array = np.zeros(0)
         self.inner: Function = fem.Function(space_c)
         self.mean: Function = fem.Function(space_c)
         self.stiffness: Function = fem.Function(space_c)
@@ -182,20 +185,24 @@ class LocalEquilibrium:
     def begin(self) -> None:
         """Columns filled evenly with the grain's c, boundaries as the case says; mu follows from the grain."""
         g, net = self.grain, self.network
-        c = g.c.x.array
-        self.columns.x.array[:] = 0.0
-        blocks = self.columns.x.array.reshape(-1, CELLS)
-        blocks[self._rows] = c[self._nodes][:, None]
-        self.columns_star.x.array[:] = self.columns.x.array
-        g.mu.x.array[:] = self._of(c) + g.reference
+        self._fill()
+        g.mu.x.array[:] = self._of(g.c.x.array) + g.reference
         for name, start in self.initial().items():
             net.c[name].x.array[:] = start
             net.c_star[name].x.array[:] = start
+
+    def _fill(self) -> None:
+        """Columns with the c of their nodes."""
+        self.columns.x.array[:] = 0.0
+        blocks = self.columns.x.array.reshape(-1, CELLS)
+        blocks[self._rows] = self.grain.c.x.array[self._nodes][:, None]
+        self.columns_star.x.array[:] = self.columns.x.array
 
     def set_potential(self, row: Row) -> None:
         """mu of the grains with their c and stress; boundaries of other content adapt in the first step."""
         mu = self.grain.mu.x.array
         mu[:] = self._of(self.grain.c.x.array) + (mu - self._surface(row))
+        self._fill()  # the search for the stress at t = 0 has let them follow
 
     def initial(self) -> dict[str, Array]:
         """Fractions of the boundaries at t = 0, local dofs: given, or in equilibrium with a grain free of stress."""
@@ -262,15 +269,18 @@ class LocalEquilibrium:
         self._c_by_mu[on] = found.end_slope
         self._mu_by_mu[on] = found.end_slope * (1.0 / (end * (1.0 - end)) - 2.0 * g.interaction)
 
-    def eliminate(self, row: Row) -> None:
+    def eliminate(self, row: Row, slope: Row) -> None:
         """One fraction per node decides, c in the grains and c_k on the network; mu and all other fractions follow.
 
         Without it Newton's method diverges where a boundary that is nearly empty meets a contact: a small fraction and
-        its potential are linear in each other only very near.
+        its potential are linear in each other only very near. A fraction that follows changes the stress it follows,
+        by the diagonal of the linear part of its equation.
         """
         g, net = self.grain, self.network
         c, mu = g.c.x.array, g.mu.x.array
-        stress = mu - self._surface(row)  # mu0 + p
+        self._stiffen(slope)
+        psi = self._surface(row).copy()
+        stress = mu - psi  # mu0 + p
         chosen = np.zeros(len(mu))
         gains = {}
         for k, (name, law) in enumerate(net.laws.items()):
@@ -281,11 +291,37 @@ class LocalEquilibrium:
             chosen += net.to_body(name, np.where(self._first[name], potential + gains[name], 0.0))
         new = np.where(self._bound, chosen, self._of(c) + stress)
         mu[:] = np.where(self._given_mu, mu, new)
-        for name, law in net.laws.items():
-            n = len(gains[name])
-            fraction = regular_fraction(mu[net.nodes[name][:n]] - gains[name], law.interaction or 0.0)[0]
-            net.c[name].x.array[:n] = fraction
+        for k, (name, law) in enumerate(net.laws.items()):
+            own, n = net.c[name].x.array, len(gains[name])
+            stiffness = slope(g.equation + 1 + k) / (net.sites[name] * net.area[name][:n])
+            follows = ~self._first[name] | self._given_mu[net.nodes[name][:n]]
+            target = (mu[net.nodes[name][:n]] - gains[name])[follows]
+            at = own[:n][follows]
+            own[:n][follows] = stiff_fraction(target, law.interaction or 0.0, stiffness[follows], at)
             net.c[name].x.scatter_forward()
-        held = self._given_mu
-        c[held] = regular_fraction(mu[held] - stress[held], g.interaction)[0]
-        c[self._nodes] = self._respond((mu - stress)[self._nodes]).mean
+        held, on = self._given_mu, self._nodes
+        c[held] = stiff_fraction(mu[held] - stress[held], g.interaction, self._stiff[held], c[held])
+        c[on] = self._taken_up(mu[on] - stress[on], psi[on], c[on])
+
+    def _stiffen(self, slope: Row) -> None:
+        """By how much p grows with a node's own c, at all local dofs: made once."""
+        if not self._stiff.size:
+            work = fem.Function(self.grain.c.function_space)
+            work.x.array[: self._owned] = slope(self.grain.equation) / self.weight[: self._owned]
+            work.x.scatter_forward()
+            self._stiff = np.array(work.x.array)
+
+    def _taken_up(self, psi: Array, guess: Array, at: Array) -> Array:
+        """Means of the columns whose surfaces are at psi - stiffness (mean - at)."""
+        stiffness = self._stiff[self._nodes]
+        low, high = psi - stiffness * (1.0 - at), psi + stiffness * at
+        x = np.clip(guess, low, high)
+        for _ in range(_PASSES):
+            found = self._respond(x)
+            off = x + stiffness * (found.mean - at) - psi
+            if np.max(np.abs(off), initial=0.0) < _NEAR:
+                break
+            low, high = np.where(off < 0.0, x, low), np.where(off > 0.0, x, high)
+            new = x - off / (1.0 + stiffness * found.mean_slope)
+            x = np.where((new >= low) & (new <= high), new, 0.5 * (low + high))
+        return found.mean

@@ -12,15 +12,13 @@ from mpi4py import MPI
 from petsc4py import PETSc
 
 from chemomech.errors import ConvergenceError
+from chemomech.solvers.forcing import Judged, forcing
 from chemomech.solvers.system import System
 from chemomech.typing import Array
 
 _LOG = logging.getLogger(__name__)
 _numbers = count()
 
-
-FIRST, LOOSEST = 0.01, 0.1
-"""Relative tolerance of the first linear solve of a step, and of any."""
 
 _REASONS = {
     -1: "the residual could not be evaluated",
@@ -35,17 +33,6 @@ _ADVICE = {
     "concentration": "Try a smaller initial_step, or a gradient energy if the interaction exceeds 2.",
     "chemical_potential": "Try a smaller initial_step or minimum_step, or a finer mesh at the cores.",
 }
-
-
-def forcing(norms: list[float], over: float) -> float:
-    """Relative tolerance of the linear solver: no more than Newton's method can use (Eisenstat and Walker 1996).
-
-    Args:
-        norms: Of the residual, at each iteration so far.
-        over: Largest entry of the residual over the tolerance of Newton's method.
-    """
-    quadratic = 0.9 * (norms[-1] / norms[-2]) ** 2 if len(norms) > 1 else FIRST
-    return min(LOOSEST, max(quadratic, 0.3 / over))
 
 
 class Newton:
@@ -100,6 +87,11 @@ class Newton:
         if setup is not None:
             setup(snes)
         snes.setFromOptions()
+        self._judged = None
+        if inexact and self._next is not None:
+            self._judged = Judged(
+                snes.getKSP(), lambda parts: float(self._largest(self._ratios(parts))[1].max()), tolerance
+            )
 
     # -- SNES callbacks -------------------------------------------------------------------------------
 
@@ -108,7 +100,7 @@ class Newton:
         if not self._scaled:
             self._scales, self._scaled = self._row_scales(), True
         self._norms.append(snes.getFunctionNorm())
-        if self.inexact:
+        if self.inexact and self._judged is None:
             over = max(self.history[-1].values()) / self.tolerance if self.history else np.inf
             snes.getKSP().setTolerances(rtol=forcing(self._norms, over))
 
@@ -140,11 +132,8 @@ class Newton:
             return int(PETSc.SNES.ConvergedReason.DIVERGED_FNORM_NAN)
         if self._scales is None:
             return 0
-        parts = snes.getFunction()[0].getNestSubVecs()
-        ratios = [np.abs(p.array_r) / s for p, s in zip(parts, self._scales, strict=True)]
-        local = np.array([np.max(r, initial=0.0) for r in ratios])
-        largest = np.empty_like(local)
-        system.comm.Allreduce(local, largest, op=MPI.MAX)
+        ratios = self._ratios(snes.getFunction()[0].getNestSubVecs())
+        local, largest = self._largest(ratios)
         names = [u.name for u in system.equations.unknowns]
         self.history.append(dict(zip(names, largest.tolist(), strict=True)))
         self._worst = {n: int(np.argmax(r)) if len(r) else -1 for n, r in zip(names, ratios, strict=True)}
@@ -152,6 +141,17 @@ class Newton:
         if np.all(largest <= self.tolerance):
             return int(PETSc.SNES.ConvergedReason.CONVERGED_FNORM_RELATIVE)
         return 0
+
+    def _ratios(self, parts: list[PETSc.Vec]) -> list[Array]:
+        """Entries of a residual over the sizes of what they are made of, by equation."""
+        return [np.abs(p.array_r) / s for p, s in zip(parts, self._scales or (), strict=True)]
+
+    def _largest(self, ratios: list[Array]) -> tuple[Array, Array]:
+        """The largest by equation, here and on all ranks."""
+        local = np.array([np.max(r, initial=0.0) for r in ratios])
+        largest = np.empty_like(local)
+        self.system.comm.Allreduce(local, largest, op=MPI.MAX)
+        return local, largest
 
     def _bound(self, x: PETSc.Vec, y: PETSc.Vec) -> bool:
         changed = False
@@ -184,6 +184,8 @@ class Newton:
         system = self.system
         backup = [f.x.array.copy() for f in system.functions]
         self.history, self._norms, self._scaled = [], [], False
+        if self._judged is not None:
+            self._judged.restart()
         system.push()
         if self._next is not None:
             system.eliminate(system.x)

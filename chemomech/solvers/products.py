@@ -6,13 +6,22 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import ufl
 from dolfinx import fem, la
 from dolfinx.fem import petsc as fem_petsc
 from petsc4py import PETSc
 
 from chemomech.physics.equations import Composite, Form, derivative
 from chemomech.solvers.matrices import with_diagonal
-from chemomech.typing import Array
+from chemomech.typing import Array, Ints
+
+
+def within(form: Form, cells: Ints) -> Form:
+    """A form of integrals over all cells, over some of them only."""
+    if any(i.subdomain_id() not in ("everywhere", ("everywhere",)) for i in form.integrals()):
+        raise NotImplementedError("a composite coefficient in integrals over parts of the body")
+    data = [(1, cells)]
+    return ufl.Form([i.reconstruct(subdomain_id=1, subdomain_data=data) for i in form.integrals()])
 
 
 class Products:
@@ -44,7 +53,7 @@ class Products:
         b = composite.function
         dofmap = b.function_space.dofmap
         self._work = la.vector(dofmap.index_map, dofmap.index_map_bs)
-        self._force = compiled(composite.force)
+        self._force = compiled(within(composite.force, composite.cells))
         self._owned = owned
         size = dofmap.index_map.size_local * dofmap.index_map_bs
         comm = b.function_space.mesh.comm
@@ -60,8 +69,8 @@ class Products:
         for i, residual in enumerate(residuals):
             slope = derivative(residual, b)
             if slope is not None:
-                self._cross(i, self._matrix(compiled(slope)), fixed[i])
-        stiffness = self._matrix(compiled(derivative(composite.force, b)))
+                self._cross(i, self._matrix(compiled(within(slope, composite.cells))), fixed[i])
+        stiffness = self._matrix(compiled(within(derivative(composite.force, b), composite.cells)))
         for k, right in self._maps.items():
             half = stiffness.matMult(right)
             for j, left in self._maps.items():

@@ -57,6 +57,7 @@ class System:
         # Rows that are replaced keep their balance: what enters there is summed up from it.
         self._own_rows = [i for i in everything if i == 0 or not self._replaced(i)]
         self._linear: list[list[Any]] = [[None] * self.size for _ in everything]
+        self._diagonals: dict[int, Array] = {}
         self._nodal: dict[int, tuple[Any, Array]] = {}
         self._moving: dict[tuple[int, int], Changing] = {}
         self.blocks: list[list[Any]] = [[None] * self.size for _ in everything]
@@ -287,9 +288,16 @@ class System:
         """Make the values of x fit each other where the equations know how; the functions hold them afterwards."""
         self.pull(x)
         if self.equations.eliminate is not None:
-            self.equations.eliminate(lambda i: self.linear_row(i, x))
+            self.equations.eliminate(lambda i: self.linear_row(i, x), self._linear_diagonal)
             for part, function, n in zip(x.getNestSubVecs(), self.functions, self.owned, strict=True):
                 part.array_w[:] = function.x.array[:n]
+
+    def _linear_diagonal(self, i: int) -> Array:
+        """Diagonal of the linear part of equation i by its own unknown, owned part."""
+        if i not in self._diagonals:
+            matrix = self._linear[i][i]
+            self._diagonals[i] = np.zeros(self.owned[i]) if matrix is None else matrix.getDiagonal().array.copy()
+        return self._diagonals[i]
 
     def _linear_row(self, i: int, unknowns: list[PETSc.Vec], out: PETSc.Vec) -> None:
         """What is known without a new assembly: constants, what is given for the step, matrices times the unknowns."""
