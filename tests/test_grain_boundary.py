@@ -153,9 +153,14 @@ def test_shifts_at_a_junction_fit_where_normals_do() -> None:
 
 
 # ---- the coupled problem --------------------------------------------------------------------------------
-def test_jacobian() -> None:
-    """Of everything but the effect of stress on columns, which is left out."""
-    made = begun(coupled(), lambda: junction(6))
+@pytest.mark.parametrize("activation", [None, 8.0])
+def test_jacobian(activation: float | None) -> None:
+    """Of everything but the effect of stress on columns, which is left out; with one D, and with D(c)."""
+    given = coupled()
+    if activation is not None:
+        line = {"melting_points": [[0.0, 1234.93], [1.0, 453.65]], "homologous_activation": activation}
+        given = case(CLASSES, SILVER | line, **{k: getattr(given, k) for k in ("boundaries", "initial", "time")})
+    made = begun(given, lambda: junction(6))
     control = made.control()
     for _ in range(3):
         made.advance(control)
