@@ -11,8 +11,8 @@ import pytest
 from mpi4py import MPI
 
 FILES = (
-    "test_balances", "test_crystals", "test_dislocation", "test_equilibrium", "test_forces", "test_grain_boundary",
-    "test_grain_cases", "test_homologous", "test_interface",
+    "test_balances", "test_crystals", "test_dislocation", "test_equilibrium", "test_forces", "test_free_surface",
+    "test_grain_boundary", "test_grain_cases", "test_homologous", "test_interface",
     "test_jacobian", "test_manufactured", "test_misfits", "test_phases",
 )  # fmt: skip
 

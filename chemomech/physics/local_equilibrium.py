@@ -104,7 +104,7 @@ class LocalEquilibrium:
         vector.scatter_forward()
         volume = np.array(vector.array)
         self.weight = grain.sites * volume
-        area = sum(2.0 * network.to_body(name, a) for name, a in network.area.items())
+        area = sum(network.sides[name] * network.to_body(name, a) for name, a in network.area.items())
         self._given_mu, given_c = self._held(constraints)
         self._on: Flags = np.asarray(area) > 0.0
         self._bound = self._on & ~self._given_mu & ~given_c  # a boundary's fraction decides there
