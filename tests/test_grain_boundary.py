@@ -153,9 +153,16 @@ def test_shifts_at_a_junction_fit_where_normals_do() -> None:
 
 
 # ---- the coupled problem --------------------------------------------------------------------------------
-def test_jacobian() -> None:
+@pytest.mark.parametrize("kind", ["plain", "melting line", "free surface"])
+def test_jacobian(kind: str) -> None:
     """Of everything but the effect of stress on columns, which is left out."""
-    made = begun(coupled(), lambda: junction(6))
+    given = coupled()
+    if kind == "melting line":
+        given = given.replace({"materials.ag.melting_points": [[0.0, 1234.93], [1.0, 453.65]]})
+        given = given.replace({"materials.ag.homologous_activation": 8.0})
+    elif kind == "free surface":
+        given = given.replace({"grain_boundaries.left": {"diffusivity": "1e-11 m^2/s", "interaction": 0.2}})
+    made = begun(given, lambda: junction(6))
     control = made.control()
     for _ in range(3):
         made.advance(control)
@@ -395,7 +402,9 @@ def wrong(key: str, **parts: Any) -> str:
 def test_errors() -> None:
     law = {"diffusivity": "1e-12 m^2/s"}
     assert "did you mean 'a'" in wrong("grain_boundaries.A", grain_boundaries={"A": law})
-    assert "outside" in wrong("grain_boundaries.top", grain_boundaries={"top": law})
+    assert "a part on its outside" in wrong("grain_boundaries.[ab]*", grain_boundaries={"[ab]*": law})
+    opens = {"top": law | {"partial_molar_volume": "9e-6 m^3/mol"}}
+    assert "does not open" in wrong("grain_boundaries.top.partial_molar_volume", grain_boundaries=opens)
     assert "missing" in wrong("grain_boundaries.a.diffusivity", grain_boundaries={"a": {"width": "1 nm"}})
     assert "two states" in wrong("grain_boundaries.a.interaction", grain_boundaries={"a": law | {"interaction": 2.5}})
     assert "in time" in wrong("mode", boundaries=HELD, mode="equilibrium")

@@ -101,6 +101,7 @@ def linearised(simulation: Simulation, direction: np.ndarray) -> tuple[np.ndarra
 VARIANTS: dict[str, dict[str, Any]] = {
     "all": {},
     "paper mobility": {"materials.llzo.mobility": "paper"},
+    "melting line": {"materials.llzo.melting_points": [[0.0, "1200 K"], [0.3, "1000 K"], [1.0, "500 K"]]},
     "plane stress": {"plane": "stress"},
     "fixed concentration": {"boundaries": {"left": {"concentration": 0.3}}},
     "fixed potential": {"boundaries": {"left": {"chemical_potential": "500 J/mol"}}},
@@ -172,6 +173,7 @@ CHANGES: dict[str, tuple[str, Any, str]] = {
     "partial_molar_volume": ("materials.llzo.partial_molar_volume", "2e-6 m^3/mol", "jacobian"),
     "interaction": ("materials.llzo.interaction", 1.3, "jacobian"),
     "mobility": ("materials.llzo.mobility", "paper", "jacobian"),
+    "melting_points": ("materials.llzo.melting_points", [[0.0, "1200 K"], [1.0, "500 K"]], "jacobian"),
     "gradient_energy": ("materials.llzo.gradient_energy", "2e-10 J/m", "jacobian"),
     "plane": ("plane", "stress", "jacobian"),
     "temperature": ("temperature", "350 K", "jacobian"),

@@ -29,7 +29,8 @@ class GrainBoundary(Frozen):
     """Lithium in a class of grain boundaries, in local equilibrium with the grains on both sides.
 
     mu_gb = RT [ln(c/(1-c)) + chi_gb (1-2c)] + mu0 + dG - Omega_gb sigma_nn, with mu0 that of the grains. What is not
-    given is taken from the table ``default``, and then from here.
+    given is taken from the table ``default``, and then from here. The name of a boundary on the outside of the body
+    makes it a free surface: a grain on one side only, and no opening.
 
     Attributes:
         width: delta, m.

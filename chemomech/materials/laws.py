@@ -7,8 +7,10 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, PlainSerializer, model_validator
 
+from chemomech.errors import CaseError
 from chemomech.frozen import NUMBER, Entries, Frozen, Invalid, Within, did_you_mean, listing
 from chemomech.materials import library as _library
+from chemomech.materials.lithiation import FCC_ACTIVATION, HomologousLaw, MeltingLine
 from chemomech.units import (
     Angle,
     GradientEnergy,
@@ -18,6 +20,7 @@ from chemomech.units import (
     PositiveMolarConcentration,
     PositivePressure,
     PositiveSurfaceEnergy,
+    PositiveTemperature,
     Pressure,
     expected,
     to_si,
@@ -141,6 +144,10 @@ MolarVolumeTensor = Annotated[
 EigenstrainTensor = Annotated[float | Diagonal | tuple[Diagonal, Diagonal, Diagonal], BeforeValidator(_read_strain)]
 
 
+_MELTING: Final = "pairs from 0 to 1 in rising order, such as [[0.0, '1234.93 K'], [1.0, '453.65 K']]"
+MeltingPoints = tuple[Annotated[tuple[float, PositiveTemperature], Entries(2, _MELTING)], ...]
+
+
 class Material(Frozen):
     """One phase: elastic host with lithium as a regular solution.
 
@@ -156,7 +163,11 @@ class Material(Frozen):
         maximum_concentration: c_max, lithium sites per volume, mol/m^3.
         interaction: chi of the regular solution, in units of RT.
         reference_potential: mu0, J/mol.
-        diffusivity: D0, m^2/s.
+        diffusivity: D0, m^2/s; with ``melting_points`` its value at the reference concentration.
+        melting_points: Pairs of an atomic fraction of lithium, from 0 to 1, and the melting temperature there, K, with
+            straight lines between: D(c) = D0 exp(-a [T_m(x) - T_m(x_ref)]/T), x = c/(1+c), see
+            :class:`~chemomech.materials.lithiation.HomologousLaw`. None: D0 holds for every c.
+        homologous_activation: a = Q/(R T_m); that of self-diffusion in fcc metals if only ``melting_points`` are given.
         mobility: ``darken``: M = D0 c (1 - c)/RT; ``paper``: eq. 15 without its surplus c_max.
         gradient_energy: kappa, J/m.
         lattice_constant: Edge of the cubic cell, m.
@@ -176,6 +187,15 @@ class Material(Frozen):
     interaction: Annotated[float, NUMBER] = 0.0
     reference_potential: MolarEnergy = 0.0
     diffusivity: PositiveDiffusivity
+    melting_points: MeltingPoints | None = None
+    homologous_activation: (
+        Annotated[
+            float,
+            NUMBER,
+            Within("barriers don't fall with a rising melting point", "a number of at least 0, such as 18.4", ge=0.0),
+        ]
+        | None
+    ) = None
     mobility: Literal["darken", "paper"] = "darken"
     gradient_energy: Annotated[
         GradientEnergy, Within("the gradient energy must not be negative", "a gradient energy of at least 0", ge=0.0)
@@ -194,11 +214,41 @@ class Material(Frozen):
         """
         return cls(**{"library": name, **changes})
 
+    @property
+    def melting_line(self) -> MeltingLine | None:
+        """T_m of the composition, if the diffusivity follows it."""
+        points = self.melting_points
+        return None if points is None else MeltingLine(tuple(x for x, _ in points), tuple(tm for _, tm in points))
+
+    def homologous_law(self, temperature: float, number: Callable[[float], Any] = float) -> HomologousLaw | None:
+        """D(c)/D0 at a temperature in K; None if the diffusivity is one number.
+
+        Args:
+            temperature: K.
+            number: Makes what the law keeps of each of its numbers, constants of a form perhaps.
+        """
+        line, activation = self.melting_line, self.homologous_activation
+        if line is None or activation is None:
+            return None
+        return HomologousLaw.of(line, activation, temperature, self.reference_concentration, number)
+
+    @model_validator(mode="after")
+    def _melting(self) -> Material:
+        if self.melting_points is None and self.homologous_activation is not None:
+            raise Invalid("is missing, and homologous_activation needs it", _MELTING, ("melting_points",))
+        try:
+            _ = self.melting_line
+        except CaseError:
+            raise Invalid("these points do not make a line", _MELTING, ("melting_points",)) from None
+        return self
+
     @model_validator(mode="before")
     @classmethod
     def _filled(cls, data: Any) -> Any:
         if not isinstance(data, Mapping):
             return data
+        if data.get("melting_points") is not None and data.get("homologous_activation") is None:
+            data = {**data, "homologous_activation": FCC_ACTIVATION}
         name = data.get("library", "")
         if not isinstance(name, str):
             return data

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -67,7 +67,26 @@ class MeltingLine:
         x = np.asarray(fraction, dtype=float)
         if not (np.all(x >= 0.0) and np.all(x <= 1.0)):
             raise CaseError("fraction", None, "a fraction is not between 0 and 1", "0 to 1")
-        return np.asarray(np.interp(x, self.fractions, self.temperatures))
+        return np.asarray(broken_line(x, *self.bends))
+
+    @property
+    def bends(self) -> tuple[float, Array, Array]:
+        """T_m at x = 0, and where by how much the slope changes: arguments of :func:`broken_line`."""
+        x, tm = np.asarray(self.fractions, dtype=float), np.asarray(self.temperatures, dtype=float)
+        return float(tm[0]), x[:-1], np.diff(np.diff(tm) / np.diff(x), prepend=0.0)
+
+
+def broken_line(x: Any, start: Any, knots: Any, bends: Any, maximum: Callable[..., Any] = np.maximum) -> Any:
+    """start + sum of bends_k max(x - knots_k, 0): a line straight between knots.
+
+    Args:
+        x: Where; an array, or an expression of UFL with its own ``maximum``.
+        start: Value left of all knots.
+        knots: Places where the slope changes.
+        bends: By how much.
+        maximum: The larger one of two.
+    """
+    return start + sum(bend * maximum(x - knot, 0.0) for knot, bend in zip(knots, bends, strict=True))
 
 
 SILVER_LITHIUM: Final = MeltingLine()
@@ -117,6 +136,68 @@ def homologous_diffusivity(
     if not (math.isfinite(activation) and activation >= 0.0):
         raise CaseError("activation", activation, "it must not be negative", "0 or more; 18.4 for fcc metals")
     return np.asarray(prefactor * np.exp(-activation * melting(fraction) / temperature))
+
+
+@dataclass(frozen=True)
+class HomologousLaw:
+    """D(c) over its value at a reference, where barriers follow the melting point (paper 000).
+
+    D(c)/D(c_ref) = exp[-(a/T) (T_m(x) - T_m(x_ref))], the exponent being a broken line in the atomic fraction of
+    lithium x = c/(1+c): c counts lithium atoms per atom of the host, as for silver of the library, whose
+    ``maximum_concentration`` is that of its atoms. Numbers and arrays, or constants and
+    expressions of UFL: whoever needs D(c) asks this class.
+
+    Attributes:
+        start, knots, bends: Of the exponent, see :func:`broken_line`; a number, and as many of each as there are bends.
+    """
+
+    start: Any
+    knots: Sequence[Any]
+    bends: Sequence[Any]
+
+    @classmethod
+    def of(
+        cls,
+        line: MeltingLine,
+        activation: float,
+        temperature: float,
+        reference: float,
+        number: Callable[[float], Any] = float,
+    ) -> HomologousLaw:
+        """The law of a melting line.
+
+        Args:
+            line: T_m of the composition.
+            activation: a, Q/(R T_m).
+            temperature: K.
+            reference: c_ref, where the ratio is one.
+            number: Makes what is kept of each number.
+        """
+        _, knots, bends = line.bends
+        bends = -activation / temperature * bends
+        start = -float(broken_line(atomic_fraction(reference), 0.0, knots, bends))
+        return cls(number(start), tuple(map(number, knots)), tuple(map(number, bends)))
+
+    def ratio(self, c: Any, exp: Callable[..., Any] = np.exp, maximum: Callable[..., Any] = np.maximum) -> Any:
+        """D(c)/D(c_ref).
+
+        Args:
+            c: Occupied fraction of sites.
+            exp: That of UFL if c is an expression.
+            maximum: Likewise.
+        """
+        return exp(broken_line(atomic_fraction(c), self.start, self.knots, self.bends, maximum))
+
+    def extremes(self) -> tuple[float, float]:
+        """Smallest and largest ratio over 0 <= c <= 1."""
+        x = np.array([0.0, *(k for k in self.knots if 0.0 < k < 0.5), 0.5])
+        ratio = self.ratio(x / (1.0 - x))
+        return float(ratio.min()), float(ratio.max())
+
+
+def atomic_fraction(c: Any) -> Any:
+    """x = c/(1+c), the atomic fraction of lithium where there are c atoms of it per atom of the host."""
+    return c / (1.0 + c)
 
 
 def prefactor_for(

@@ -187,6 +187,7 @@ class ChemoMechanics:
             gradient_energy=number(material.gradient_energy / s.gradient_energy),
             has_gradient_energy=material.gradient_energy > 0.0,
             diffusivity=number(material.diffusivity / s.diffusivity),
+            homologous=material.homologous_law(self.case.temperature, number),
             mobility=material.mobility,
             stiffening=number(chemical_stiffness(material) / s.potential),
             stiffness=tensor(self.stiffness(phase), crystal.grains),

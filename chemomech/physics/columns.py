@@ -6,22 +6,32 @@ L = V/S whose surface is in local equilibrium with the node's chemical potential
 the column is what the node holds, and its end is what the rest of the grain sees. Where the mesh resolves sqrt(D t) the
 column is in equilibrium and the ordinary scheme comes back.
 
-Regular solution with Darken's mobility: the flux -D c (1-c) grad mu is -D grad phi, phi = c - chi (c^2 - 2 c^3/3),
-without a logarithm.
+Regular solution with Darken's mobility: the flux -D(c) c (1-c) grad mu is -D0 grad phi, without a logarithm,
+phi = int D(c)/D0 [1 - 2 chi c (1-c)] dc; with constant D phi = c - chi (c^2 - 2 c^3/3).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.interpolate import PPoly
 
+from chemomech.materials.lithiation import HomologousLaw
 from chemomech.typing import Array
 
-CELLS = 10
-"""Cells of a column."""
+CELLS, FINE = 10, 24
+"""Cells of a column; where D(c) spreads the depths that lithium reaches over orders of magnitude."""
 _REACH, _FIRST = 4.0, 15.0  # depth that is resolved over sqrt(D t); sqrt(D t) or depth over the first cell
+_LEAST = (
+    30.0  # width of the boundary over the thinnest first cell that D(c) asks for: such a cell holds next to nothing
+)
 _CLOSE = 1e-13
+_BEND = 0.02  # most by which ln D may change in a piece of the interpolation of D(c)
+
+Potential = Callable[[Array], tuple[Array, Array]]
+"""phi and its derivative of c, the driving force of the flux in a column."""
 
 
 def regular_fraction(psi: Array, chi: float) -> tuple[Array, Array]:
@@ -69,7 +79,40 @@ def stiff_fraction(psi: Array, chi: float, stiffness: Array, at: Array) -> Array
     return np.asarray(1.0 / (1.0 + np.exp(-y)))
 
 
-def thicknesses(depth: Array, reach: float, count: int = CELLS) -> Array:
+def regular_potential(chi: float) -> Potential:
+    """phi of a regular solution with constant D."""
+
+    def phi(c: Array) -> tuple[Array, Array]:
+        return c - chi * c**2 * (1.0 - 2.0 / 3.0 * c), 1.0 - 2.0 * chi * c * (1.0 - c)
+
+    return phi
+
+
+def homologous_potential(chi: float, law: HomologousLaw) -> Potential:
+    """phi of a regular solution whose D(c) follows the melting point.
+
+    The derivative is interpolated by cubics to a relative 1e-9, and phi is exactly its integral, so that Newton's
+    method sees one function and its slope.
+    """
+    low, high = law.extremes()
+    count = max(200, int(np.ceil(np.log(high / low) / _BEND)))
+    kinks = [x / (1.0 - x) for x in law.knots if 0.0 < x < 0.5]
+    pieces = np.unique(np.concatenate([np.linspace(0.0, 1.0, count + 1), kinks]))
+    at = np.array([0.0, 0.25, 0.75, 1.0])
+    size = np.diff(pieces)
+    c = pieces[:-1] + at[:, None] * size
+    values = law.ratio(c) * (1.0 - 2.0 * chi * c * (1.0 - c))
+    powers = np.linalg.solve(np.vander(at), values) / size ** np.arange(3, -1, -1)[:, None]
+    slope = PPoly(powers, pieces)
+    whole = slope.antiderivative()
+
+    def phi(c: Array) -> tuple[Array, Array]:
+        return np.asarray(whole(c)), np.asarray(slope(c))
+
+    return phi
+
+
+def thicknesses(depth: Array, reach: float, count: int = CELLS, shortest: float | None = None) -> Array:
     """Thickness of the cells of each column, shape (count, columns).
 
     They grow by one ratio from a fifteenth of ``reach`` or of the depth; beyond 4 ``reach``, where nothing happens, the
@@ -79,9 +122,11 @@ def thicknesses(depth: Array, reach: float, count: int = CELLS) -> Array:
         depth: Depth of each column.
         reach: sqrt(D t) at the end of the run.
         count: Number of cells.
+        shortest: sqrt(D t) where diffusion is slowest, if it is not the same everywhere; the first cell resolves it.
     """
     resolved = np.minimum(depth, _REACH * reach)
-    first = np.minimum(np.minimum(depth, reach) / _FIRST, resolved / count)
+    nearest = reach if shortest is None else shortest
+    first = np.minimum(np.minimum(depth, nearest) / _FIRST, resolved / count)
     k = np.arange(count)[:, None]
     low, high = np.zeros_like(depth), np.full_like(depth, np.log(100.0))
     for _ in range(60):
@@ -114,25 +159,40 @@ class Columns:
 
     Args:
         depth: Depth of each column, shape (n,).
-        diffusivity: D of the grain.
+        diffusivity: D0 of the grain.
         interaction: chi of the grain, at most 2.
-        reach: sqrt(D t) at the end of the run.
+        reach: sqrt(D0 t) at the end of the run.
+        law: D(c)/D0 if it is not one.
+        width: Of the boundary. With D(c) first cells need not be much thinner, however slow diffusion is.
 
     Attributes:
-        thickness: Of the cells, shape (CELLS, n).
+        thickness: Of the cells, shape (count, n).
         share: Of each cell in its column; they add up to one.
     """
 
-    def __init__(self, depth: Array, diffusivity: float, interaction: float, reach: float) -> None:
+    def __init__(
+        self,
+        depth: Array,
+        diffusivity: float,
+        interaction: float,
+        reach: float,
+        law: HomologousLaw | None = None,
+        width: float = 0.0,
+    ) -> None:
         self.diffusivity, self.interaction = diffusivity, interaction
-        self.thickness = thicknesses(depth, reach)
+        self._linear = law is None and interaction == 0.0
+        self._phi: Potential
+        if law is None:
+            self._phi = regular_potential(interaction)
+            self.thickness = thicknesses(depth, reach)
+        else:
+            self._phi = homologous_potential(interaction, law)
+            low, high = np.sqrt(law.extremes()) * reach
+            shortest = max(float(low), width / _LEAST * _FIRST)
+            self.thickness = thicknesses(depth, max(float(high), shortest), FINE, shortest)
         self.share = self.thickness / depth
         self._between = 1.0 / (0.5 * (self.thickness[:-1] + self.thickness[1:]))
         self._surface = 2.0 / self.thickness[0]
-
-    def _phi(self, c: Array) -> tuple[Array, Array]:
-        chi = self.interaction
-        return c - chi * c**2 * (1.0 - 2.0 / 3.0 * c), 1.0 - 2.0 * chi * c * (1.0 - c)
 
     def respond(self, psi: Array, c: Array, start: Array, g: float) -> Response:
         """Solve t_k (c_k - c*_k) = g (F_{k-1} - F_k) in every column.
@@ -144,6 +204,8 @@ class Columns:
             g: Weight of the fluxes in the step.
         """
         surface, slope = regular_fraction(psi, self.interaction)
+        # What comes out lies between these; a steep D(c) throws Newton's method beyond.
+        lowest, highest = np.minimum(surface, start.min(axis=0)), np.maximum(surface, start.max(axis=0))
         outer, outer_slope = self._phi(surface)
         first, between = g * self.diffusivity * self._surface, g * self.diffusivity * self._between
         t = self.thickness
@@ -161,9 +223,15 @@ class Columns:
             right = np.zeros((2, *c.shape))
             right[0], right[1, 0] = rest, first * outer_slope * slope
             step, sensitivity = _tridiagonal(-between * dphi[:-1], diagonal, -between * dphi[1:], right)
-            c -= step
-            if self.interaction == 0.0 or np.max(np.abs(step), initial=0.0) < _CLOSE:
+            if self._linear:
+                c -= step
                 break
+            before = c.copy()
+            np.clip(c - step, lowest, highest, out=c)
+            if np.max(np.abs(c - before), initial=0.0) < _CLOSE:
+                break
+        else:
+            c[:] = np.nan  # the step is then tried again in parts
         return Response(
             mean=(self.share * c).sum(axis=0),
             mean_slope=(self.share * sensitivity).sum(axis=0),

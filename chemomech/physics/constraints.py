@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -38,6 +38,7 @@ class Fields(Protocol):
     vertices: dict[str, Ints]
     closed_equilibrium: bool
     open_equilibrium: bool
+    network: Any
 
     @property
     def mu_equation(self) -> int:
@@ -93,17 +94,15 @@ def constrain(fields: Fields) -> Constraints:
     )
 
 
-def surfaces(body: Body, names: Iterable[str]) -> dict[str, Any]:
-    """Measures over named boundaries; all share one set of integration data, as a form requires."""
-    numbered = dict(enumerate(names, start=1))
+def surfaces(body: Body, facets: Mapping[Hashable, Ints]) -> dict[Hashable, Any]:
+    """Measures over sets of facets on the outside; all share one set of integration data, as a form requires."""
     data = []
-    for number, name in numbered.items():
-        facets = body.facets(name)
-        owned = facets[facets < body.mesh.topology.index_map(body.dimension - 1).size_local]
+    for number, local in enumerate(facets.values(), start=1):
+        owned = local[local < body.mesh.topology.index_map(body.dimension - 1).size_local]
         kind = fem.IntegralType.exterior_facet
         data.append((number, fem.compute_integration_domains(kind, body.mesh.topology, np.sort(owned))))
     ds = ufl.Measure("ds", domain=body.mesh, subdomain_data=data)
-    return {name: ds(number, degree=4) for number, name in numbered.items()}
+    return {key: ds(number) for number, key in enumerate(facets, start=1)}
 
 
 def _displacements(fields: Fields) -> tuple[list[DirichletBC], Flags]:
@@ -208,7 +207,7 @@ def _traction_form(fields: Fields, v: Any) -> Any:
     case, body, s = fields.case, fields.body, fields.scales
     count = fields.space_u.dofmap.bs
     loaded = {name: b.traction for name, b in case.boundaries.items() if b.traction is not None}
-    measures = surfaces(body, loaded)
+    measures = surfaces(body, {name: body.facets(name) for name in loaded})
     form = None
     for name, traction in loaded.items():
         if isinstance(traction, str):
@@ -218,7 +217,7 @@ def _traction_form(fields: Fields, v: Any) -> Any:
             given = np.zeros(count)
             given[: body.dimension] = traction[: body.dimension]
             t = fem.Constant(body.mesh, given / s.stress)
-        part = ufl.inner(t, v) * measures[name]
+        part = ufl.inner(t, v) * measures[name](degree=4)
         form = part if form is None else form + part
     return form
 
@@ -372,8 +371,14 @@ def node_map(space: Any) -> Ints:
     return out
 
 
+def influx_facets(case: Case, body: Body) -> dict[Hashable, Ints]:
+    """Facets of the boundaries with a given flux, by name."""
+    return {name: body.facets(name) for name, b in case.boundaries.items() if b.molar_flux is not None}
+
+
 def _fluxes(fields: Fields) -> tuple[tuple[Any, Constant], ...]:
     body, unit = fields.body, fields.scales.molar_flux
     given = {n: b.molar_flux for n, b in fields.case.boundaries.items() if b.molar_flux is not None}
-    measures = surfaces(body, given)
-    return tuple((measures[n], fem.Constant(body.mesh, j / unit)) for n, j in given.items())
+    # A form takes one set of integration data: free surfaces of a network bring theirs along.
+    measures = surfaces(body, influx_facets(fields.case, body)) if fields.network is None else fields.network.outside
+    return tuple((measures[n](degree=4), fem.Constant(body.mesh, j / unit)) for n, j in given.items())

@@ -15,6 +15,8 @@ from typing import Any
 
 import ufl
 
+from chemomech.materials.lithiation import HomologousLaw
+
 Expr = Any  # a UFL expression
 
 
@@ -32,6 +34,7 @@ class PhaseLaw:
         gradient_energy: kappa.
         has_gradient_energy: Whether kappa > 0.
         diffusivity: D0.
+        homologous: D(c)/D0, or None where that is one.
         mobility: ``darken`` or ``paper``.
         stiffening: (1/9) c_m C : Omega : Omega, used by the ``paper`` mobility.
         stiffness: C of the problem that is solved, (6, 6); a field where a phase has grains.
@@ -46,6 +49,7 @@ class PhaseLaw:
     gradient_energy: Expr
     has_gradient_energy: bool
     diffusivity: Expr
+    homologous: HomologousLaw | None
     mobility: str
     stiffening: Expr
     stiffness: Expr
@@ -104,15 +108,22 @@ def energy_density(beta: Expr, c: Expr, law: PhaseLaw, stiffness: Expr) -> Expr:
     return psi + gradient_energy(c, law) if law.has_gradient_energy else psi
 
 
+def diffusivity(c: Expr, law: PhaseLaw) -> Expr:
+    """D(c); D0 where it does not follow the melting point."""
+    if law.homologous is None:
+        return law.diffusivity
+    return law.diffusivity * law.homologous.ratio(c, ufl.exp, ufl.max_value)
+
+
 def mobility(c: Expr, law: PhaseLaw) -> Expr:
     """M of j = -M grad mu.
 
-    ``darken``: D0 c (1 - c)/RT. ``paper``: D0 / (RT [1/(c (1 - c)) - 2 chi] + (1/9) c_m C:Omega:Omega),
+    ``darken``: D(c) c (1 - c)/RT. ``paper``: D(c) / (RT [1/(c (1 - c)) - 2 chi] + (1/9) c_m C:Omega:Omega),
     eq. 15 of paper 004 without the c_max that would count twice.
     """
     if law.mobility == "darken":
-        return law.diffusivity * c * (1.0 - c)
-    return law.diffusivity / (1.0 / (c * (1.0 - c)) - 2.0 * law.interaction + law.stiffening)
+        return diffusivity(c, law) * c * (1.0 - c)
+    return diffusivity(c, law) / (1.0 / (c * (1.0 - c)) - 2.0 * law.interaction + law.stiffening)
 
 
 def lithium_flux(c: Expr, mu: Expr, law: PhaseLaw) -> Expr:

@@ -8,13 +8,15 @@ so that local equilibrium is exact and at a junction fluxes balance. Boundaries 
 n_k being their sites per volume. Its derivative by c_k is mu; the opening delta_k n_k Omega_k (c_k - c_0) along the
 normal, which enters the elastic energy of the grains, adds -Omega_k sigma_nn (opening.py). Lithium flows along with
 -delta_k n_k M_k grad_s mu, M_k = D_k c (1-c)/RT; between grain and boundary it flows by itself, both being parts of one
-balance. All integrals use the corners of facets.
+balance. All integrals use the corners of facets. A class on the outside of the body is a free surface: the same, with
+grains on one side only, and without opening.
 
 What the grain around a node of the network takes up is left to columns (columns.py, local_equilibrium.py).
 """
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
@@ -27,7 +29,7 @@ from chemomech.errors import CaseError
 from chemomech.frozen import did_you_mean
 from chemomech.meshing.body import Body
 from chemomech.parallel import on_rank_zero
-from chemomech.physics.constraints import node_map
+from chemomech.physics.constraints import influx_facets, node_map, surfaces
 from chemomech.physics.energies import mixing_energy
 from chemomech.physics.equations import Composite, Entries, Form
 from chemomech.physics.opening import shifts
@@ -46,6 +48,8 @@ class Network:
 
     Attributes:
         members: Class -> names of its boundaries of the mesh.
+        sides: Class -> on how many sides of it there is a grain: 2, or 1 on the outside of the body.
+        outside: Measures on the outside: of classes there, ("class", name), and where a flux is given, by its name.
         laws: Class -> numbers of the boundary, SI, complete.
         c: Class -> occupied fraction, on the facets of the class.
         c_star: Class -> c* of the time integrator.
@@ -57,7 +61,7 @@ class Network:
         area: Class -> area of the facets around each local dof of c.
 
     Raises:
-        CaseError: If the mesh has no such boundary, or one on its outside.
+        CaseError: If the mesh has no such boundary, or a free surface opens.
     """
 
     def __init__(self, case: Case, body: Body, scales: Scales, space: Any) -> None:
@@ -65,12 +69,14 @@ class Network:
         material = next(iter(case.used_materials.values()))
         self.reference = material.reference_potential / scales.potential
         self._sum = la.vector(space.dofmap.index_map, 1)
-        self.members = _members(case, body)
+        self.members, self.sides = _members(case, body)
         self.laws: dict[str, GrainBoundary] = {}
         for name in self.members:
             law = resolved(case.grain_boundaries, name)
             if law.maximum_concentration is None:
                 law = law.model_copy(update={"maximum_concentration": material.maximum_concentration})
+            if self.sides[name] == 1:
+                law = law.model_copy(update={"partial_molar_volume": 0.0})
             self.laws[name] = law
         self._facets = {
             name: np.unique(np.concatenate([body.facets(n) for n in names])) for name, names in self.members.items()
@@ -96,7 +102,11 @@ class Network:
         self._make_laws()
         dS = ufl.Measure("dS", domain=msh, subdomain_data=self.tags)
         # Another rule on the same facets breaks this one in FFCx 0.11.
-        self._facet = {name: dS(k, degree=1, scheme="vertex") for k, name in enumerate(self.laws, 1)}
+        corners: dict[str, Any] = {"degree": 1, "scheme": "vertex"}
+        self._facet = {name: dS(k, **corners) for k, name in enumerate(self.laws, 1)}
+        outer: dict[Hashable, Ints] = {("class", n): f for n, f in self._facets.items() if self.sides[n] == 1}
+        self.outside = surfaces(body, outer | influx_facets(case, body))
+        self._facet |= {n: self.outside["class", n](**corners) for n, sides in self.sides.items() if sides == 1}
         self.area = {name: self._area(name) for name in self.laws}
         self._moved: tuple[Ints, Ints, Array] | None = None
         self.opening: Function | None = None  # its distortion of cells, as it is looked at
@@ -123,9 +133,13 @@ class Network:
             self._gain[name] = number(self.reference + gain / s.potential)
             self._diffusivity[name] = number((law.diffusivity or 0.0) / s.diffusivity)
 
+    def _on(self, name: str, value: Any) -> Any:
+        """A quantity on the facets of a class, of one side where there are two."""
+        return value("+") if self.sides[name] == 2 else value
+
     def _area(self, name: str) -> Array:
         r = ufl.TestFunction(self.c[name].function_space)
-        vector = fem.assemble_vector(fem.form(r("+") * self._facet[name], entity_maps=self.entity_maps))
+        vector = fem.assemble_vector(fem.form(self._on(name, r) * self._facet[name], entity_maps=self.entity_maps))
         vector.scatter_reverse(la.InsertMode.add)
         vector.scatter_forward()
         return np.array(vector.array)
@@ -136,7 +150,7 @@ class Network:
         """Energy of the boundaries without what opening does to the grains."""
         form = 0
         for name, function in self.c.items():
-            c, sites = function("+"), self._sites[name]
+            c, sites = self._on(name, function), self._sites[name]
             form += sites * mixing_energy(c, self._interaction[name]) * self._facet[name]
             form += sites * self._gain[name] * c * self._facet[name]
         return form
@@ -144,24 +158,23 @@ class Network:
     def equilibrium(self, name: str, energy: Form, mu: Function) -> Form:
         """d energy/d c_k less the mu of the grains."""
         r = ufl.TestFunction(self.c[name].function_space)
-        balance = self._sites[name] * mu("+") * r("+") * self._facet[name]
+        balance = self._sites[name] * self._on(name, mu) * self._on(name, r) * self._facet[name]
         return ufl.derivative(energy, self.c[name], r) - balance
 
     def balance(self, mu: Function, q: Any, step: Constant) -> Form:
         """int delta n (c_k - c_k*) q + g int delta n M_k grad_s mu . grad_s q, over all boundaries."""
         form = 0
-        normal = ufl.FacetNormal(self.body.mesh)("+")
 
-        def along(w: Any) -> Any:
-            slope = ufl.grad(w)("+")
+        def along(name: str, w: Any) -> Any:
+            slope, normal = self._on(name, ufl.grad(w)), self._on(name, ufl.FacetNormal(self.body.mesh))
             return slope - ufl.dot(slope, normal) * normal
 
         for name, function in self.c.items():
-            c, sites, dS = function("+"), self._sites[name], self._facet[name]
-            form += sites * c * q("+") * dS
-            form += -sites * self.c_star[name]("+") * q("+") * dS
-            flux = sites * self._diffusivity[name] * c * (1.0 - c) * along(mu)
-            form += step * ufl.dot(flux, along(q)) * dS
+            c, here, sites, dS = self._on(name, function), self._on(name, q), self._sites[name], self._facet[name]
+            form += sites * c * here * dS
+            form += -sites * self._on(name, self.c_star[name]) * here * dS
+            flux = sites * self._diffusivity[name] * c * (1.0 - c) * along(name, mu)
+            form += step * ufl.dot(flux, along(name, q)) * dS
         return form
 
     # -- numbers -----------------------------------------------------------------------------------
@@ -299,42 +312,52 @@ class Network:
         return local.astype(np.int32), corner.astype(np.int32), shift
 
 
-def _members(case: Case, body: Body) -> dict[str, list[str]]:
-    """Class -> its boundaries of the mesh. Collective."""
+def _members(case: Case, body: Body) -> tuple[dict[str, list[str]], dict[str, int]]:
+    """Class -> its boundaries of the mesh, and class -> its number of sides. Collective."""
     tables = case.grain_boundaries
     members: dict[str, list[str]] = {}
-    inside = {name: _inside(body, name) for name in body.boundaries}
-    for name, within in inside.items():
+    sides = {name: _sides(body, name) for name in body.boundaries}
+    sides = {name: count for name, count in sides.items() if count}
+    for name, count in sides.items():
         table = table_of(name, tables)
-        if table is None and within and DEFAULT in tables and resolved(tables, DEFAULT).diffusivity is not None:
+        if table is None and count == 2 and DEFAULT in tables and resolved(tables, DEFAULT).diffusivity is not None:
             table = DEFAULT
-        elif table is not None and not within:
-            raise CaseError(
-                f"grain_boundaries.{table}", None, f"the boundary '{name}' lies on the outside of the body",
-                f"one of those inside: {', '.join(n for n, yes in inside.items() if yes) or 'there are none'}",
-            )  # fmt: skip
         if table is not None:
             members.setdefault(table, []).append(name)
     for table in tables:
-        if table not in members and table != DEFAULT:
-            known = [n for n, yes in inside.items() if yes]
+        key = f"grain_boundaries.{table}"
+        mine = members.get(table, [])
+        if not mine and table != DEFAULT:
+            known = [n for n, count in sides.items() if count == 2]
             raise CaseError(
-                f"grain_boundaries.{table}", None,
-                f"the mesh has no boundary of this name between grains{did_you_mean(table, known)}",
-                f"{', '.join(known) or 'none: there are no facets with names inside the body'}",
+                key, None, f"the mesh has no boundary of this name{did_you_mean(table, sides)}",
+                f"between grains {', '.join(known) or 'there are none'}; free surfaces "
+                f"{', '.join(n for n, count in sides.items() if count == 1) or 'there are none'}",
+            )  # fmt: skip
+        if len({sides[name] for name in mine}) > 1 or any(sides[name] < 0 for name in mine):
+            raise CaseError(
+                key, None, f"a part of {', '.join(mine)} lies inside the body and a part on its outside",
+                "a table for boundaries between grains and one for free surfaces",
+            )  # fmt: skip
+        if mine and sides[mine[0]] == 1 and tables[table].partial_molar_volume:
+            raise CaseError(
+                f"{key}.partial_molar_volume", tables[table].partial_molar_volume,
+                f"'{mine[0]}' lies on the outside of the body, and a free surface does not open", "0",
             )  # fmt: skip
     if not members:
         raise CaseError("grain_boundaries", None, "the mesh has no named boundaries between grains", "another mesh")
-    return {name: members[name] for name in tables if name in members}
+    return {n: members[n] for n in tables if n in members}, {n: sides[members[n][0]] for n in tables if n in members}
 
 
-def _inside(body: Body, name: str) -> bool:
-    """Whether a named boundary has facets and all lie inside the body. Collective."""
+def _sides(body: Body, name: str) -> int:
+    """On how many sides of a named boundary the body is: 2 or 1; -1 if that differs, 0 without facets. Collective."""
     facets = body.facets(name)
     owned = facets[facets < body.mesh.topology.index_map(body.dimension - 1).size_local]
     outer = np.isin(owned, mesh.exterior_facet_indices(body.mesh.topology))
     count: Array = body.mesh.comm.allreduce(np.array([len(owned), int(outer.sum())]))
-    return bool(count[0] > 0 and count[1] == 0)
+    if 0 < count[1] < count[0]:
+        return -1
+    return 0 if count[0] == 0 else 2 if count[1] == 0 else 1
 
 
 def _local(space: Any) -> int:

@@ -20,7 +20,8 @@ import ufl
 from dolfinx import fem, la
 
 from chemomech.materials.laws import Material
-from chemomech.physics.columns import CELLS, Columns, Response, regular_fraction, stiff_fraction
+from chemomech.materials.lithiation import HomologousLaw
+from chemomech.physics.columns import CELLS, FINE, Columns, Response, regular_fraction, stiff_fraction
 from chemomech.physics.constraints import Constraints, node_map
 from chemomech.physics.equations import Follower, Row
 from chemomech.physics.grain_boundary import Network
@@ -39,7 +40,8 @@ class Grain:
         equation: Number of the equation of c; those of the classes follow.
         volume: Measure with the corners of cells as quadrature points.
         sites: Sites per volume, internal units.
-        diffusivity, interaction, reference: D, chi and mu0, internal units.
+        diffusivity, interaction, reference: D0, chi and mu0, internal units.
+        homologous: D(c)/D0 where that is not one.
         step: g of the time integrator.
     """
 
@@ -51,6 +53,7 @@ class Grain:
     diffusivity: float
     interaction: float
     reference: float
+    homologous: HomologousLaw | None
     step: Constant
 
     @classmethod
@@ -65,6 +68,7 @@ class Grain:
             diffusivity=material.diffusivity / scales.diffusivity,
             interaction=material.interaction,
             reference=material.reference_potential / scales.potential,
+            homologous=material.homologous_law(scales.temperature),
             step=step,
         )
 
@@ -103,7 +107,7 @@ class LocalEquilibrium:
         vector.scatter_forward()
         volume = np.array(vector.array)
         self.weight = grain.sites * volume
-        area = sum(2.0 * network.to_body(name, a) for name, a in network.area.items())
+        area = sum(network.sides[name] * network.to_body(name, a) for name, a in network.area.items())
         self._given_mu, given_c = self._held(constraints)
         self._on: Flags = np.asarray(area) > 0.0
         self._bound = self._on & ~self._given_mu & ~given_c  # a boundary's fraction decides there
@@ -111,7 +115,8 @@ class LocalEquilibrium:
         self.inner.x.array[:] = 1.0
         self.inner.x.array[self._nodes] = 0.0
         self._depth = (volume / np.where(self._on, area, 1.0))[self._nodes]
-        block = fem.functionspace(space.mesh, basix.ufl.element("P", space.mesh.basix_cell(), 1, shape=(CELLS,)))
+        self._count = CELLS if grain.homologous is None else FINE
+        block = fem.functionspace(space.mesh, basix.ufl.element("P", space.mesh.basix_cell(), 1, shape=(self._count,)))
         self.columns: Function = fem.Function(block, name="grain_columns")
         self.columns_star: Function = fem.Function(block)
         of_block = np.zeros(len(volume), dtype=np.int32)
@@ -151,7 +156,9 @@ class LocalEquilibrium:
         """Make the columns for a run of this duration; one that is continued keeps those it has begun with."""
         self._time = time
         g = self.grain
-        self._columns = Columns(self._depth, g.diffusivity, g.interaction, float(np.sqrt(g.diffusivity * time)))
+        width = min(self.network.sites.values()) / g.sites
+        reach = float(np.sqrt(g.diffusivity * time))
+        self._columns = Columns(self._depth, g.diffusivity, g.interaction, reach, g.homologous, width)
 
     @property
     def time(self) -> float:
@@ -194,7 +201,7 @@ class LocalEquilibrium:
     def _fill(self) -> None:
         """Columns with the c of their nodes."""
         self.columns.x.array[:] = 0.0
-        blocks = self.columns.x.array.reshape(-1, CELLS)
+        blocks = self.columns.x.array.reshape(-1, self._count)
         blocks[self._rows] = self.grain.c.x.array[self._nodes][:, None]
         self.columns_star.x.array[:] = self.columns.x.array
 
@@ -219,8 +226,8 @@ class LocalEquilibrium:
         return np.asarray(np.log(c / (1.0 - c)) + self.grain.interaction * (1.0 - 2.0 * c))
 
     def _respond(self, psi: Array) -> Response:
-        blocks = self.columns.x.array.reshape(-1, CELLS)
-        start = self.columns_star.x.array.reshape(-1, CELLS)[self._rows].T
+        blocks = self.columns.x.array.reshape(-1, self._count)
+        start = self.columns_star.x.array.reshape(-1, self._count)[self._rows].T
         c = np.ascontiguousarray(blocks[self._rows].T)
         out = self._columns.respond(psi, c, start, float(self.grain.step.value))
         blocks[self._rows] = c.T
@@ -228,18 +235,18 @@ class LocalEquilibrium:
 
     def lowest_star(self) -> float:
         """Smallest c* of the columns (this rank)."""
-        return float(np.min(self.columns_star.x.array.reshape(-1, CELLS)[self._rows], initial=1.0))
+        return float(np.min(self.columns_star.x.array.reshape(-1, self._count)[self._rows], initial=1.0))
 
     def settle(self) -> None:
         """Give every column exactly the mean that its node holds."""
-        blocks = self.columns.x.array.reshape(-1, CELLS)
+        blocks = self.columns.x.array.reshape(-1, self._count)
         c = np.ascontiguousarray(blocks[self._rows].T)
         self._columns.settle(c, self.grain.c.x.array[self._nodes])
         blocks[self._rows] = c.T
 
     def mixing_energy(self) -> float:
         """Energy of mixing of the columns (local part)."""
-        blocks = self.columns.x.array.reshape(-1, CELLS)
+        blocks = self.columns.x.array.reshape(-1, self._count)
         energy = self._columns.mixing_energy(np.ascontiguousarray(blocks[self._rows].T))
         own = self._nodes < self._owned
         return float(self.weight[self._nodes[own]] @ energy[own])
