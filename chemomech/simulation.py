@@ -314,7 +314,8 @@ class Simulation:
                 self._solve(f)
                 while self.contacts.crossed is not None:
                     f = self._locate(f.step, self.contacts.crossed)
-            except ConvergenceError:
+            except ConvergenceError as error:
+                error.time, error.step_size = state.time, h
                 self.rejected += 1
                 self._reset()
                 if control.failed(h):
@@ -378,7 +379,7 @@ class Simulation:
                 self._count()
             return np.asarray(self.comm.allreduce(self.solver.system.entered))
 
-        floor = 1e-2 * self.case.solver.tolerance * self.physics.site_amount
+        floor = self.case.solver.tolerance * self.physics.site_amount
         self.contacts.match(solve, float(self.physics.step.value), floor, pinned)
 
     def _locate(self, h: float, contact: int) -> Formula:

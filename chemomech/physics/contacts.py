@@ -31,10 +31,12 @@ from chemomech.physics.scales import Scales
 from chemomech.typing import Array, Ints
 
 DEPTH: Final = 3  # past values kept, as of the unknowns
-EXACT: Final = 1e-8
+EXACT: Final = 1e-6
 """Relative error of a current, or of the fraction of a source, at which a step is solved."""
 REACHED: Final = 1e-6
 """Largest relative error of the amount, or of the current, at the moment a contact closes or a run ends."""
+EMPTY, FULL = -60.0, 30.0
+"""Levels beyond which a contact is empty or full: sites that are free, or taken, are lost in rounding."""
 _TRIES: Final = 30
 
 
@@ -198,7 +200,7 @@ class Contacts:
         Args:
             solve: Solves the equations with the present values of the contacts and returns what entered at each.
             g: Weight of the flux in the balance.
-            floor: Error of what enters that the solver leaves anyway.
+            floor: Error of what enters that the solver may leave anyway.
             pinned: A contact that is held where it closes or ends, whatever enters.
 
         Raises:
@@ -219,7 +221,7 @@ class Contacts:
             self._solve(solve)
             defects, sizes = self._defects(free, g)
             stuck = self._stuck(free, defects)
-            if stuck is not None or np.all(np.abs(defects) <= EXACT * sizes + self._floors(free, floor)):
+            if stuck is not None or search.done(defects, EXACT * sizes, self._floors(free, floor)):
                 break
             if search.slopes is None:
                 search.slopes = self._differences(solve, free, defects, g)
@@ -270,8 +272,10 @@ class Contacts:
         self.past.appendleft(self.level.copy())
         closed = False
         for k, law in enumerate(self._laws):
-            if isinstance(law, Metal) and self.rows[k].open and self.supplied[0][k] > law.amount * (1.0 - 1e-12):
-                self.rows[k].open, closed = False, True
+            if isinstance(law, Metal) and self.supplied[0][k] > law.amount * (1.0 - 1e-12):
+                self.supplied[0][k] = law.amount  # and nothing of it returns
+                closed |= self.rows[k].open
+                self.rows[k].open = False
             elif isinstance(law, Current) and k == self.reached:
                 self._end(k, time)
         return closed
@@ -309,14 +313,16 @@ class Contacts:
         return np.array([floor / law.capacity if isinstance(law, Stirred) else floor for law in laws])
 
     def _within(self, k: int, level: float) -> float:
-        """A level no further than the cut-off."""
-        law = self._laws[k]
+        """A level no further than the cut-off, and what a contact can hold."""
+        law, level = self._laws[k], min(max(level, EMPTY), FULL)
         return law.limit if isinstance(law, Current) and law.beyond(level) and law.limit is not None else level
 
     def _stuck(self, free: Sequence[int], defects: Array) -> int | None:
-        """A current that does not flow even at its cut-off."""
+        """A current that does not flow even at its cut-off; an error if it has none and the contact is full or empty."""
         for k, defect in zip(free, defects.tolist(), strict=True):
             law = self._laws[k]
+            if (self.level[k] >= FULL and defect < 0.0) or (self.level[k] <= EMPTY and defect > 0.0):
+                raise self._failure([k], defects)
             if isinstance(law, Current) and law.beyond(self.level[k]) and defect * law.current < 0.0:
                 return k
         return None
@@ -405,6 +411,12 @@ class _Search:
         self.slopes = slopes
         self._bounds = [-np.inf, np.inf] if len(free) == 1 else None
         self._last: tuple[Array, Array] | None = None
+
+    def done(self, defects: Array, wanted: Array, floor: Array) -> bool:
+        """Whether defects are as small as wanted, or small and not about to become smaller: rounding."""
+        least, before = 1e-4 * floor, np.inf if self._last is None else np.abs(self._last[1])
+        small = np.abs(defects) <= wanted + least
+        return bool(np.all(small | ((np.abs(defects) <= floor) & (np.abs(defects) >= 0.5 * before))))
 
     def step(self, level: Array, defects: Array) -> Array:
         """The next levels."""

@@ -73,7 +73,8 @@ class LocalEquilibrium:
     Args:
         network: The boundaries.
         grain: The grains.
-        constraints: Where c or mu is given there is no column.
+        constraints: Where c or mu is given there is no column; at a contact whose mu is to be found there is one, for
+            what enters there counts.
         time: Duration of the run, internal units; columns resolve what it takes.
 
     Attributes:
@@ -100,14 +101,19 @@ class LocalEquilibrium:
         vector.scatter_forward()
         volume = np.array(vector.array)
         self.weight = grain.sites * volume
-        area = sum(2.0 * network.to_body(name, a) for name, a in network.area.items())
+        inside = np.asarray(sum(2.0 * network.to_body(name, a) for name, a in network.area.items()))
         self._given_mu, given_c = self._held(constraints)
-        self._on: Flags = np.asarray(area) > 0.0
-        self._bound = self._on & ~self._given_mu & ~given_c  # a boundary's fraction decides there
-        self._nodes = np.flatnonzero(self._bound)
+        self._contacts = [
+            (row, place.nodal > 0.0)
+            for row, place in zip(constraints.contacts.rows, constraints.contacts.places, strict=True)
+        ]
+        area = inside + sum(place.nodal for place in constraints.contacts.places)
+        free = ~self._given_mu & ~given_c
+        self._bound: Flags = (inside > 0.0) & free  # a boundary's fraction decides there, unless mu is held
+        self._nodes = np.flatnonzero((area > 0.0) & free)
         self.inner.x.array[:] = 1.0
         self.inner.x.array[self._nodes] = 0.0
-        self._depth = (volume / np.where(self._on, area, 1.0))[self._nodes]
+        self._depth = volume[self._nodes] / area[self._nodes]
         block = fem.functionspace(space.mesh, basix.ufl.element("P", space.mesh.basix_cell(), 1, shape=(CELLS,)))
         self.columns: Function = fem.Function(block, name="grain_columns")
         self.columns_star: Function = fem.Function(block)
@@ -280,12 +286,16 @@ class LocalEquilibrium:
             potential = np.log(own[:n] / (1.0 - own[:n])) + (law.interaction or 0.0) * (1.0 - 2.0 * own[:n])
             chosen += net.to_body(name, np.where(self._first[name], potential + gains[name], 0.0))
         new = np.where(self._bound, chosen, self._of(c) + stress)
-        mu[:] = np.where(self._given_mu, mu, new)
+        new[self._nodes] = np.where(self._bound, new, mu)[self._nodes]
+        held = self._given_mu.copy()
+        for contact, on in self._contacts:
+            if contact.open:
+                held |= on
+        mu[:] = np.where(held, mu, new)
         for name, law in net.laws.items():
             n = len(gains[name])
             fraction = regular_fraction(mu[net.nodes[name][:n]] - gains[name], law.interaction or 0.0)[0]
             net.c[name].x.array[:n] = fraction
             net.c[name].x.scatter_forward()
-        held = self._given_mu
         c[held] = regular_fraction(mu[held] - stress[held], g.interaction)[0]
         c[self._nodes] = self._respond((mu - stress)[self._nodes]).mean
