@@ -25,6 +25,7 @@ from tests.tools import record
 COMM = MPI.COMM_WORLD
 D, SITES, START, WIDTH = 1e-16, 1e5, 1e-3, 1e-7  # m^2/s, mol/m^3, c at t = 0, m
 _made: list[Simulation] = []
+one_rank = pytest.mark.skipif(COMM.size > 1, reason="one rank measures it well enough")
 
 
 @pytest.fixture(autouse=True)
@@ -81,6 +82,7 @@ METAL = {"chemical_potential": potential(0.05, 0.3, 700.0)}
 
 
 # ---- exact solutions --------------------------------------------------------------------------------------
+@one_rank
 @pytest.mark.parametrize(("scheme", "bar"), [("bdf2", 1e-3), ("backward-euler", 1e-2)])
 def test_stirred_source_on_a_half_space(scheme: str, bar: float) -> None:
     """c(0, t) = c1 + (c0 - c1) exp(h^2 D t) erfc(h sqrt(D t)) with h = c_m/C, until a third is left."""
@@ -103,6 +105,7 @@ def test_stirred_source_on_a_half_space(scheme: str, bar: float) -> None:
     assert total == pytest.approx(begin, rel=1e-12, abs=0.0)
 
 
+@one_rank
 @pytest.mark.parametrize(("scheme", "bar"), [("bdf2", 1e-3), ("backward-euler", 1e-2)])
 def test_current_into_a_half_space(scheme: str, bar: float) -> None:
     """c(0, t) = c1 + 2 J sqrt(t/(pi D))/c_m, read off the voltage."""
@@ -123,6 +126,7 @@ def test_current_into_a_half_space(scheme: str, bar: float) -> None:
     assert row["lithium_supplied_mol_per_m"] == pytest.approx(flux * WIDTH * 1000.0, rel=1e-12, abs=0.0)
 
 
+@one_rank
 def test_voltage_at_rest_is_that_of_nernst() -> None:
     """E = -[mu0 + RT ln(c/(1 - c)) + RT chi (1 - 2 c)]/F in a body free of stress, whatever i0 is."""
     for c in (1e-6, 0.02, 0.6):
@@ -136,6 +140,7 @@ def test_voltage_at_rest_is_that_of_nernst() -> None:
         assert volts == pytest.approx(np.full(len(volts), exact), rel=1e-9)
 
 
+@one_rank
 def test_outward_current_raises_the_voltage() -> None:
     made = begun(half_space({"galvanostatic": {"molar_flux": -4e-6}}, 100.0, start=0.3), strip)
     _, volts = marched(made, "potential_V")
@@ -143,6 +148,7 @@ def test_outward_current_raises_the_voltage() -> None:
     assert volts[0] > -potential(0.3) / FARADAY
 
 
+@one_rank
 @pytest.mark.parametrize("scheme", ["bdf2", "backward-euler"])
 def test_stirred_source_comes_to_equilibrium(scheme: str) -> None:
     """Body and source end at one fraction: that of all lithium over all sites."""
@@ -158,6 +164,7 @@ def test_stirred_source_comes_to_equilibrium(scheme: str) -> None:
 
 
 # ---- exhaustion -------------------------------------------------------------------------------------------
+@one_rank
 @pytest.mark.parametrize("scheme", ["bdf2", "backward-euler"])
 def test_lithium_metal_is_used_up_exactly(scheme: str) -> None:
     """mu stays until 2 (c0 - c1) c_m sqrt(D t/pi) is the amount; then nothing enters, and nothing is lost."""
@@ -177,6 +184,7 @@ def test_lithium_metal_is_used_up_exactly(scheme: str) -> None:
     assert made.row()["concentration_max"] < 0.8 * contact  # the surface has no source any more
 
 
+@one_rank
 def test_what_is_shared_out_at_the_end_is_rounding() -> None:
     """The step ends where the equations themselves have taken up the amount, before anything is corrected."""
     amount = SITES * 0.02e-6
@@ -213,6 +221,7 @@ def test_used_up_in_a_network(linear: str) -> None:
 
 
 # ---- several contacts, networks ---------------------------------------------------------------------------
+@one_rank
 @pytest.mark.parametrize("size", [2e-6, 1e-6])
 def test_current_goes_along_the_boundary(size: float) -> None:
     """With grains that take up nothing all of it does, whatever the mesh: c_gb(0) = 2 (I/delta n) sqrt(t/(pi D_gb))."""
@@ -256,6 +265,7 @@ def test_current_from_a_source_through_the_body(scheme: str, linear: str) -> Non
     assert row["reservoir_mol_per_m"] != pytest.approx(2e-3 * 1e-6, rel=1e-3)
 
 
+@one_rank
 def test_two_currents() -> None:
     """Names tell them apart; what enters at one and leaves at the other is exact."""
     boundaries = {"top": {"galvanostatic": {"molar_flux": 1e-3}}, "bottom": {"galvanostatic": {"molar_flux": -2.5e-4}}}
@@ -314,6 +324,7 @@ def test_cut_off(tmp_path: Path) -> None:
         assert json.loads((place / "run" / "summary.json").read_text())["ended"] == result.summary["ended"]
 
 
+@one_rank
 def test_a_full_body_without_cut_off_is_an_error() -> None:
     made = begun(half_space({"galvanostatic": {"molar_flux": 1e-4}}, 1e5, start=0.5), strip)
     with pytest.raises(cm.ConvergenceError, match="contact bottom") as caught:
@@ -322,6 +333,7 @@ def test_a_full_body_without_cut_off_is_an_error() -> None:
     assert made.time > 0.0 and made.row()["concentration_max"] < 1.0
 
 
+@one_rank
 def test_beyond_the_cut_off_at_once() -> None:
     source = {"galvanostatic": {"molar_flux": 1e-6, "cut_off_voltage": "0.5 V"}}
     made = begun(half_space(source, 1.0, start=0.5), strip)
@@ -443,6 +455,7 @@ def test_sources_that_do_not_fit_the_case() -> None:
     assert cm.Case.loads(given.to_toml()) == given
 
 
+@one_rank
 def test_a_body_without_sources_pays_nothing() -> None:
     """No rows of the balance are summed up or replaced for contacts that are not there."""
     made = begun(half_space({"chemical_potential": potential(0.3)}, 1.0), strip)

@@ -7,8 +7,9 @@ before it, asks of
     a stirred source:   mu_R = mu0 + RT [ln(y/(1 - y)) + chi (1 - 2 y)],  y = (A - N - S)/C
     a given current I:  S = g I
 
-S rises with mu_R. The unknowns are the fractions y (of a current: that of an ideal solution at mu_R), in which S is nearly
-linear where little lithium is, by secants from one step to the next (Broyden's method if there are several contacts).
+S rises with mu_R. The unknowns are the fractions y (of a current: that of an ideal solution at mu_R), in which S is
+nearly linear where little lithium is. They are found by secants whose slopes are kept from step to step (Broyden's
+method if there are several contacts).
 """
 
 from __future__ import annotations
@@ -318,7 +319,7 @@ class Contacts:
         return law.limit if isinstance(law, Current) and law.beyond(level) and law.limit is not None else level
 
     def _stuck(self, free: Sequence[int], defects: Array) -> int | None:
-        """A current that does not flow even at its cut-off; an error if it has none and the contact is full or empty."""
+        """A current that does not flow even at its cut-off; an error if the contact is full or empty before."""
         for k, defect in zip(free, defects.tolist(), strict=True):
             law = self._laws[k]
             if (self.level[k] >= FULL and defect < 0.0) or (self.level[k] <= EMPTY and defect > 0.0):
