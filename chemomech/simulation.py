@@ -369,7 +369,7 @@ class Simulation:
         for name, star in self.physics.stars.items():
             self.state.blend(name, f.weights, star.x.array)
 
-    def _solve(self, f: Formula, pinned: int | None = None) -> None:
+    def _solve(self, f: Formula, *, pinned: int | None = None, emptied: int | None = None) -> None:
         """Solve a step that is set up, for the potentials of the contacts too."""
 
         def solve() -> Array:
@@ -380,16 +380,14 @@ class Simulation:
             return np.asarray(self.comm.allreduce(self.solver.system.entered))
 
         floor = self.case.solver.tolerance * self.physics.site_amount
-        self.contacts.match(solve, float(self.physics.step.value), floor, pinned)
+        self.contacts.match(solve, float(self.physics.step.value), floor, pinned=pinned, emptied=emptied)
 
     def _locate(self, h: float, contact: int) -> Formula:
         """Solve the step, at most h long, at whose end a contact closes or ends the run."""
         contacts, step = self.contacts, self.physics.step
 
         def gap(size: float) -> float:
-            if size <= 0.0:
-                return contacts.gap_before(contact)
-            self._solve(self._prepare(size, "backward-euler"), contact)
+            self._solve(self._prepare(size, "backward-euler"), pinned=contact)
             found = contacts.gap(contact, float(step.value))
             return found if abs(found) > 1e-11 else 0.0
 
@@ -397,9 +395,13 @@ class Simulation:
             f = self._prepare(h, "backward-euler")
             self._solve(f)
             return f
-        end = float(brentq(gap, 0.0, h, xtol=1e-15 * h, maxiter=100))
-        f = self._prepare(end, "backward-euler")
-        self._solve(f, contact)
+        if gap(short := 1e-3 * h) > 0.0:  # the nodes of the contact alone may take more than there is
+            f = self._prepare(short, "backward-euler")
+            self._solve(f, emptied=contact)
+        else:
+            end = float(brentq(gap, short, h, xtol=1e-15 * h, maxiter=100))
+            f = self._prepare(end, "backward-euler")
+            self._solve(f, pinned=contact)
         contacts.arrive(contact, float(step.value))
         return f
 

@@ -60,7 +60,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Metal:
-    """A pure substance: one potential until nothing is left.
+    """A pure substance: one potential until nothing is left; its level is mu_R.
 
     Attributes:
         potential: mu_M.
@@ -72,7 +72,11 @@ class Metal:
 
     def potential_of(self, level: float) -> float:
         """mu_R."""
-        return self.potential
+        return level
+
+    def defect(self, level: float, before: float, entered: float, g: float) -> tuple[float, float]:
+        """What entered beyond the amount, and the size errors are relative to."""
+        return before + entered - self.amount, self.amount
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +127,11 @@ class Current:
         """What entered less what should have, and the size errors are relative to."""
         return entered - g * self.current, abs(g * self.current)
 
+    @property
+    def hair(self) -> float:
+        """A millionth of RT in the direction the level moves."""
+        return float(np.copysign(1e-6, self.current))
+
     def beyond(self, level: float) -> bool:
         """Whether a level is at the cut-off or further."""
         return self.limit is not None and (level - self.limit) * self.current >= 0.0
@@ -140,7 +149,6 @@ class Contacts:
     Attributes:
         rows: What the equations know of them.
         entered: S of each in the last step that was solved.
-        reached: The contact that used up its amount or came to its cut-off in that step.
         ended: Why the run is over, empty while it is not.
         solves: Solutions of the equations that were asked for.
     """
@@ -156,7 +164,6 @@ class Contacts:
         self._before, self.entered = np.zeros(n), np.zeros(n)
         self._slopes: dict[tuple[int, ...], Array] = {}  # of the defects by the fractions, kept for the next step
         self.crossed: int | None = None
-        self.reached: int | None = None
         self.ended = ""
         self.solves = 0
 
@@ -167,7 +174,9 @@ class Contacts:
         """Open the contacts at t = 0; a current begins at the mean of mu on its contact. Collective."""
         for k, (place, law) in enumerate(zip(self.places, self._laws, strict=True)):
             self.rows[k].open = True
-            if isinstance(law, Stirred):
+            if isinstance(law, Metal):
+                self.level[k] = law.potential
+            elif isinstance(law, Stirred):
                 self.level[k] = logit(law.amount / law.capacity)
             elif isinstance(law, Current):
                 weight = place.nodal[place.rows]
@@ -191,9 +200,17 @@ class Contacts:
         self._before = _blend(self.supplied, weights)
         latest = self.past[0]
         self.level = latest + np.clip(_blend(self.past, predictor) - latest, -2.0, 2.0) if len(self) else latest
-        self.crossed = self.reached = None
+        self.crossed = None
 
-    def match(self, solve: Callable[[], Array], g: float, floor: float, pinned: int | None = None) -> None:
+    def match(
+        self,
+        solve: Callable[[], Array],
+        g: float,
+        floor: float,
+        *,
+        pinned: int | None = None,
+        emptied: int | None = None,
+    ) -> None:
         """Find the potentials of a step; the equations are solved with them afterwards. Collective.
 
         Sets ``crossed`` to a contact that gives more than it holds, or whose current the cut-off does not allow.
@@ -203,16 +220,19 @@ class Contacts:
             g: Weight of the flux in the balance.
             floor: Error of what enters that the solver may leave anyway.
             pinned: A contact that is held where it closes or ends, whatever enters.
+            emptied: A reservoir that gives all it holds, at whatever potential.
 
         Raises:
             ConvergenceError: If there are no such potentials, or ``solve`` finds no solution.
         """
-        limits = [law.limit if isinstance(law, Current) else None for law in self._laws]
-        if pinned is not None and (limit := limits[pinned]) is not None:
-            self.level[pinned] = limit
+        for k, law in enumerate(self._laws):
+            if isinstance(law, Metal) and self.rows[k].open:
+                self.level[k] = law.potential
+            elif isinstance(law, Current) and k == pinned and law.limit is not None:
+                self.level[k] = law.limit
         free = [
             k for k, law in enumerate(self._laws)
-            if self.rows[k].open and not isinstance(law, Metal) and k != pinned
+            if self.rows[k].open and k != pinned and (k == emptied or not isinstance(law, Metal))
         ]  # fmt: skip
         search = _Search(free, self._slopes.get(tuple(free)))
         self.crossed = None
@@ -233,7 +253,7 @@ class Contacts:
             self._slopes[tuple(free)] = search.slopes
         self.crossed = stuck
         for k, law in enumerate(self._laws):
-            if isinstance(law, Metal) and self.rows[k].open and k != pinned and self.gap(k, g) > 0.0:
+            if isinstance(law, Metal) and self.rows[k].open and k not in (pinned, emptied) and self.gap(k, g) > 0.0:
                 self.crossed = k
         for k in free:
             law = self._laws[k]
@@ -246,11 +266,6 @@ class Contacts:
         if isinstance(law, Current):
             return float(1.0 - self.entered[k] / (g * law.current))
         return float((self._before[k] + self.entered[k]) / _amount(law) - 1.0)
-
-    def gap_before(self, k: int) -> float:
-        """The same before the step, as far as its sign goes."""
-        law = self._laws[k]
-        return -1.0 if isinstance(law, Current) else self.supplied[0][k] / _amount(law) - 1.0
 
     def arrive(self, k: int, g: float) -> None:
         """The step ends exactly where contact k closes or ends.
@@ -265,7 +280,7 @@ class Contacts:
         for j, other in enumerate(self._laws):
             if isinstance(other, Current) and self.rows[j].open:
                 self.entered[j] = g * other.current
-        self.crossed, self.reached = None, k
+        self.crossed = None
 
     def accept(self, time: float) -> bool:
         """Make the step the latest; whether a contact has closed, so that the past says nothing about what follows."""
@@ -277,14 +292,14 @@ class Contacts:
                 self.supplied[0][k] = law.amount  # and nothing of it returns
                 closed |= self.rows[k].open
                 self.rows[k].open = False
-            elif isinstance(law, Current) and k == self.reached:
+            elif isinstance(law, Current) and law.limit is not None and law.beyond(self.level[k] + law.hair):
                 self._end(k, time)
         return closed
 
     def reset(self) -> None:
         """Back to the last accepted step."""
         self.level = self.past[0].copy()
-        self.crossed = self.reached = None
+        self.crossed = None
         self._set()
 
     # -- inside a step -----------------------------------------------------------------------------
@@ -299,15 +314,9 @@ class Contacts:
         self.solves += 1
 
     def _defects(self, free: Sequence[int], g: float) -> tuple[Array, Array]:
-        found = [self._unknown(k).defect(self.level[k], self._before[k], self.entered[k], g) for k in free]
+        found = [self._laws[k].defect(self.level[k], self._before[k], self.entered[k], g) for k in free]
         values = np.array(found).reshape(-1, 2)
         return values[:, 0], values[:, 1]
-
-    def _unknown(self, k: int) -> Stirred | Current:
-        law = self._laws[k]
-        if isinstance(law, Metal):
-            raise TypeError("the potential of lithium metal is known")
-        return law
 
     def _floors(self, free: Sequence[int], floor: float) -> Array:
         laws = [self._laws[k] for k in free]

@@ -111,6 +111,7 @@ class LocalEquilibrium:
         free = ~self._given_mu & ~given_c
         self._bound: Flags = (inside > 0.0) & free  # a boundary's fraction decides there, unless mu is held
         self._nodes = np.flatnonzero((area > 0.0) & free)
+        self._loose = self._nodes[~self._bound[self._nodes]]
         self.inner.x.array[:] = 1.0
         self.inner.x.array[self._nodes] = 0.0
         self._depth = volume[self._nodes] / area[self._nodes]
@@ -276,7 +277,9 @@ class LocalEquilibrium:
         """
         g, net = self.grain, self.network
         c, mu = g.c.x.array, g.mu.x.array
-        stress = mu - self._surface(row)  # mu0 + p
+        before = self.potential.x.array.copy()
+        psi = self._surface(row)
+        stress = mu - psi  # mu0 + p
         chosen = np.zeros(len(mu))
         gains = {}
         for k, (name, law) in enumerate(net.laws.items()):
@@ -286,7 +289,11 @@ class LocalEquilibrium:
             potential = np.log(own[:n] / (1.0 - own[:n])) + (law.interaction or 0.0) * (1.0 - 2.0 * own[:n])
             chosen += net.to_body(name, np.where(self._first[name], potential + gains[name], 0.0))
         new = np.where(self._bound, chosen, self._of(c) + stress)
-        new[self._nodes] = np.where(self._bound, new, mu)[self._nodes]
+        # A column without a boundary, at a contact that has closed: the fraction at its surface decides.
+        loose = self._loose
+        y, slope = regular_fraction(before[loose], g.interaction)
+        y = np.clip(y + slope * (psi - before)[loose], 0.1 * y, 1.0 - 0.1 * (1.0 - y))
+        new[loose] = self._of(y) + stress[loose]
         held = self._given_mu.copy()
         for contact, on in self._contacts:
             if contact.open:
