@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ from chemomech.output.resume import take_up
 from chemomech.parallel import on_rank_zero
 from chemomech.result import Result
 from chemomech.simulation import Simulation
+
+_LOG = logging.getLogger(__name__)
 
 
 def run(
@@ -163,7 +166,7 @@ def _compute(
                 for output in outputs:
                     output.update(simulation)
             else:
-                while simulation.time < control.end * (1.0 - 1e-12):
+                while simulation.time < control.end * (1.0 - 1e-12) and not simulation.ended:
                     wish = control.wish
                     simulation.advance(control)
                     for output in outputs:
@@ -177,6 +180,8 @@ def _compute(
                 with contextlib.suppress(OutputError):  # what failed first is what the user has to know
                     error.checkpoint = simulation.save(folder.checkpoint, wish)
             raise
+        if simulation.ended and comm.rank == 0:
+            _LOG.info("ended: %s", simulation.ended)
         for output in outputs:
             output.close(simulation)
     numbers = simulation.summary(converged=True) | meshes

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from mpi4py import MPI
+from scipy.optimize import brentq
 
 from chemomech import summary
 from chemomech.analysis.eshelby import ConfigurationalForces
@@ -23,11 +24,13 @@ from chemomech.output.nodes import Layout, layout
 from chemomech.parallel import global_max, global_min, on_rank_zero
 from chemomech.physics.chemomechanics import ChemoMechanics, scales_of
 from chemomech.physics.constraints import rigid_motions
+from chemomech.physics.contacts import Contacts
 from chemomech.physics.derived import Derived
 from chemomech.solvers.stack import SolverStack
 from chemomech.solvers.system import System
-from chemomech.solvers.timestep import StepControl, formula, local_error
+from chemomech.solvers.timestep import Formula, StepControl, formula, local_error
 from chemomech.state import State
+from chemomech.typing import Array
 from chemomech.versions import versions
 
 _FEW = 100  # dislocations up to which their forces on the nodes go into every field file
@@ -74,6 +77,7 @@ class Simulation:
         self.newton_iterations = self.linear_iterations = 0
         self._layouts: dict[str, Layout] = {}
         self._last_row: tuple[int, dict[str, float]] | None = None
+        self._predicted: dict[str, Array] = {}  # of the step at hand
         self._energies: list[float] = []  # the first and the latest
         self.energy_rise = 0.0
         self.rejected = 0
@@ -123,6 +127,16 @@ class Simulation:
         """Class of grain boundaries -> occupied fraction on its facets."""
         return {} if self.physics.network is None else self.physics.network.c
 
+    @property
+    def contacts(self) -> Contacts:
+        """Boundaries whose chemical potential is found from step to step."""
+        return self.physics.constraints.contacts
+
+    @property
+    def ended(self) -> str:
+        """Why the run is over before its end; empty if it is not."""
+        return self.contacts.ended
+
     @cached_property
     def forces(self) -> ConfigurationalForces | None:
         """Forces on dislocations, if there are any; made when first asked for. Collective."""
@@ -158,6 +172,7 @@ class Simulation:
         if not p.open_equilibrium:
             p.set_potential(self.solver.system)
         self._look()
+        p.constraints.contacts.begin(p.mu.x.array)
         self.state.begin(sum(p.amounts().values()))
         self._watch_energy(p.free_energy())
 
@@ -177,6 +192,8 @@ class Simulation:
         self.rejected = int(saved.meta["rejected"])
         if self.physics.local is not None:
             self.physics.local.reach(float(saved.meta["columns_time"]))
+        if self.contacts:
+            self.contacts.set_meta(saved.meta["contacts"])
         self._look()
         self._clock -= float(saved.meta["wall_time"])
 
@@ -202,6 +219,8 @@ class Simulation:
         }
         if self.physics.local is not None:
             meta["columns_time"] = self.physics.local.time
+        if self.contacts:
+            meta["contacts"] = self.contacts.meta()
         return checkpoint.write(folder, self.comm, self.step, arrays, meta)
 
     def _layout(self, name: str) -> Layout:
@@ -290,36 +309,30 @@ class Simulation:
         dissipative = False
         while True:
             h, goal = control.next_step(state.time)
-            f = formula(h, tuple(state.steps), "backward-euler" if dissipative else scheme)
-            p.step.value = np.asarray(f.g / p.scales.time)
-            for name, star in p.stars.items():
-                state.blend(name, f.weights, star.x.array)
-            if p.local is not None and f.order == 2 and not self._positive():
-                f = formula(h, tuple(state.steps), "backward-euler")
-                p.step.value = np.asarray(f.g / p.scales.time)
-                for name, star in p.stars.items():
-                    state.blend(name, f.weights, star.x.array)
-            state.predict(f, self._bounds)
-            watched = [u.function for u in p.equations.unknowns if u.bounds is not None]
-            predicted = {c.name: c.x.array.copy() for c in watched}
+            f = self._prepare(h, "backward-euler" if dissipative else scheme)
             try:
-                self.solver.newton.solve(time=state.time, step_size=h)
-            except ConvergenceError:
-                self._count()
+                self._solve(f)
+                while self.contacts.crossed is not None:
+                    f = self._locate(f.step, self.contacts.crossed)
+            except ConvergenceError as error:
+                error.time, error.step_size = state.time, h
                 self.rejected += 1
-                state.reset()
+                self._reset()
                 if control.failed(h):
                     continue
                 raise
-            self._count()
-            local = max(local_error(c.x.array, predicted[c.name], f, control.time.tolerance) for c in watched)
+            if f.step < h:
+                goal = state.time + f.step
+            watched = [u.function for u in p.equations.unknowns if u.bounds is not None]
+            local = max(local_error(c.x.array, self._predicted[c.name], f, control.time.tolerance) for c in watched)
             if not control.accept(f, global_max(self.comm, local)):
                 self.rejected += 1
-                state.reset()
+                self._reset()
                 continue
             supplied = self.comm.allreduce(self.solver.system.supplied) + float(p.step.value) * self._influx
             supplied += sum(w * old for w, old in zip(f.weights, state.supplied, strict=False))
-            if not self._reservoirs or p.network is not None:
+            supplied += float(self.contacts.entered.sum())
+            if not self._reservoirs or p.network is not None or self.contacts:
                 p.set_amount(state.begun + supplied)
             if p.local is not None:
                 p.local.settle()
@@ -328,13 +341,73 @@ class Simulation:
             if f.order == 2 and self.guarded and energy - self._energies[-1] > 1e-12 * abs(self._energies[0] - energy):
                 # BDF2 may overshoot near equilibrium; backward Euler can't raise a convex energy.
                 self.rejected += 1
-                state.reset()
+                self._reset()
                 control.wish = h
                 dissipative = True
                 continue
             break
         state.accept(f, goal, supplied)
+        if self.contacts.accept(goal):
+            state.restart()
         self._watch_energy(energy)
+
+    def _prepare(self, h: float, scheme: str) -> Formula:
+        """Set up a step: what it starts from, and a first guess."""
+        p, state = self.physics, self.state
+        f = formula(h, tuple(state.steps), scheme)
+        self._start_from(f)
+        if p.local is not None and f.order == 2 and not self._positive():
+            f = formula(h, tuple(state.steps), "backward-euler")
+            self._start_from(f)
+        state.predict(f, self._bounds)
+        self.contacts.predict(f.weights, f.predictor)
+        self._predicted = {u.name: u.function.x.array.copy() for u in p.equations.unknowns if u.bounds is not None}
+        return f
+
+    def _start_from(self, f: Formula) -> None:
+        self.physics.step.value = np.asarray(f.g / self.physics.scales.time)
+        for name, star in self.physics.stars.items():
+            self.state.blend(name, f.weights, star.x.array)
+
+    def _solve(self, f: Formula, *, pinned: int | None = None, emptied: int | None = None) -> None:
+        """Solve a step that is set up, for the potentials of the contacts too."""
+
+        def solve() -> Array:
+            try:
+                self.solver.newton.solve(time=self.state.time, step_size=f.step)
+            finally:
+                self._count()
+            return np.asarray(self.comm.allreduce(self.solver.system.entered))
+
+        floor = self.case.solver.tolerance * self.physics.site_amount
+        self.contacts.match(solve, float(self.physics.step.value), floor, pinned=pinned, emptied=emptied)
+
+    def _locate(self, h: float, contact: int) -> Formula:
+        """Solve the step, at most h long, at whose end a contact closes or ends the run."""
+        contacts, step = self.contacts, self.physics.step
+
+        def gap(size: float) -> float:
+            self._solve(self._prepare(size, "backward-euler"), pinned=contact)
+            found = contacts.gap(contact, float(step.value))
+            return found if abs(found) > 1e-11 else 0.0
+
+        if gap(h) < 0.0:  # not in a step of the first order, which then is as good
+            f = self._prepare(h, "backward-euler")
+            self._solve(f)
+            return f
+        if gap(short := 1e-3 * h) > 0.0:  # the nodes of the contact alone may take more than there is
+            f = self._prepare(short, "backward-euler")
+            self._solve(f, emptied=contact)
+        else:
+            end = float(brentq(gap, short, h, xtol=1e-15 * h, maxiter=100))
+            f = self._prepare(end, "backward-euler")
+            self._solve(f, pinned=contact)
+        contacts.arrive(contact, float(step.value))
+        return f
+
+    def _reset(self) -> None:
+        self.state.reset()
+        self.contacts.reset()
 
     def _positive(self) -> bool:
         """Whether every c* is above zero; where the second-order formula is not, no c in (0, 1) solves the step."""
@@ -376,6 +449,7 @@ class Simulation:
             "ranks": self.comm.size,
             "wall_time_s": clock.perf_counter() - self._clock,
             **{k: v for k, v in row.items() if k not in ("newton_iterations", "linear_iterations")},
+            **({"ended": self.ended} if self.ended else {}),
             **summary.boundaries(self.physics, self.state),
             "max_free_energy_increase_relative": self.energy_rise / drop if drop else 0.0,
             **summary.interface(self, self.physics, self.derived),

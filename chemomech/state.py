@@ -69,6 +69,10 @@ class State:
         for name, function in self.functions.items():
             function.x.array[:] = self.past[name][0]
 
+    def restart(self) -> None:
+        """Forget the past: what the solution follows from has changed at once."""
+        self.steps.clear()
+
     def meta(self) -> dict[str, Any]:
         """The numbers a checkpoint keeps beside the arrays."""
         return {

@@ -41,6 +41,7 @@ def row(physics: ChemoMechanics, derived: Derived, state: State) -> dict[str, fl
         **of_phases,
         **{f"boundary_mean_concentration_{name}": value for name, value in means.items()},
         f"lithium_supplied_mol{per}": supplied * unit,
+        **p.constraints.contacts.row(p.body.dimension),
         "mass_relative_drift": (amount - supplied) / state.begun - 1.0,
         f"free_energy_J{per}": p.free_energy() * p.scales.energy(p.body.dimension),
         "hydrostatic_stress_min_Pa": global_min(comm, float(np.min(sigma, initial=np.inf))),

@@ -31,6 +31,9 @@ _KINDS: Final = {
     "mol/m^2/s": ("molar flux", "1e-6 mol/m^2/s"),
     "J/m^2": ("energy per area", "2 J/m^2"),
     "1/m^2": ("line density", "1e14 1/m^2"),
+    "mol/m^2": ("amount per area", "1e-4 mol/m^2"),
+    "A/m^2": ("current density", "0.1 mA/cm^2"),
+    "V": ("voltage", "50 mV"),
 }
 
 
@@ -75,8 +78,8 @@ def to_si(value: object, si: str) -> float:
 
     Args:
         value: A number (taken as already in ``si``) or a string of a number and a unit.
-        si: The unit to convert to: m, Pa, K, s, degree, m^3/mol, mol/m^3, J/mol, m^2/s, J/m, mol/m^2/s, J/m^2
-            or 1/m^2.
+        si: The unit to convert to: m, Pa, K, s, degree, m^3/mol, mol/m^3, J/mol, m^2/s, J/m, mol/m^2/s, J/m^2,
+            1/m^2, mol/m^2, A/m^2 or V.
 
     Raises:
         ValueError: If the text is not a finite number with a unit of the right dimension.
@@ -174,6 +177,8 @@ MolarEnergy = Annotated[float, Quantity("J/mol")]
 Diffusivity = Annotated[float, Quantity("m^2/s")]
 GradientEnergy = Annotated[float, Quantity("J/m")]
 MolarFlux = Annotated[float, Quantity("mol/m^2/s")]
+CurrentDensity = Annotated[float, Quantity("A/m^2")]
+Voltage = Annotated[float, Quantity("V")]
 
 PositiveLength = Annotated[float, Quantity("m", positive=True)]
 PositivePressure = Annotated[float, Quantity("Pa", positive=True)]
@@ -183,3 +188,5 @@ PositiveMolarConcentration = Annotated[float, Quantity("mol/m^3", positive=True)
 PositiveDiffusivity = Annotated[float, Quantity("m^2/s", positive=True)]
 PositiveSurfaceEnergy = Annotated[float, Quantity("J/m^2", positive=True)]
 PositiveLineDensity = Annotated[float, Quantity("1/m^2", positive=True)]
+PositiveAmountPerArea = Annotated[float, Quantity("mol/m^2", positive=True)]
+PositiveCurrentDensity = Annotated[float, Quantity("A/m^2", positive=True)]

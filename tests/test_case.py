@@ -209,7 +209,7 @@ BAD: list[tuple[str, str, str, str | None, tuple[str, ...]]] = [
     ('traction = ["10 MPa", "0 Pa"]', 'traction = "dislocation"', "boundaries.right.traction", "'dislocation'", ("did you mean 'dislocations'?", "a list of pressures")),
     ("concentration = 0.4", "concentration = 1.0", "boundaries.right.concentration", "1.0", ("between 0 and 1", "a number in (0, 1)")),
     ("concentration = 0.4", "concentration = 0", "boundaries.right.concentration", "0", ("a number in (0, 1)",)),
-    ("concentration = 0.4", 'concentration = 0.4\nmolar_flux = "1e-6 mol/m^2/s"', "boundaries.right.molar_flux", "'1e-6 mol/m^2/s'", ("concentration and molar_flux can't hold on the same boundary", "one of concentration, chemical_potential and molar_flux")),
+    ("concentration = 0.4", 'concentration = 0.4\nmolar_flux = "1e-6 mol/m^2/s"', "boundaries.right.molar_flux", "'1e-6 mol/m^2/s'", ("concentration and molar_flux can't hold on the same boundary", "one of concentration, chemical_potential, molar_flux, reservoir and galvanostatic")),
     ("concentration = 0.4", "[boundaries.outer]\nconcentration = 0.4\n[boundaries.top]\nconcentration = 0.3", "boundaries.top.concentration", "0.3", ("boundaries.outer already holds here",)),
     # initial
     ("concentration = 0.5", "concentration = 1.2", "initial.concentration", "1.2", ("between 0 and 1", "a number in (0, 1)")),

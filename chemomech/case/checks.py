@@ -14,6 +14,7 @@ from chemomech.case.grain_boundaries import grain_boundary_problems
 from chemomech.case.layer_checks import boundary_problems, domain_problems, place_problems
 from chemomech.case.misfit_checks import misfit_problems
 from chemomech.case.parts import FRACTION, Dislocation, MeshFile, Rectangle
+from chemomech.case.sources import source_problems
 from chemomech.errors import CaseError
 from chemomech.frozen import Invalid, did_you_mean, listing
 from chemomech.materials.laws import GAS_CONSTANT, Cubic, Material
@@ -209,6 +210,7 @@ def _boundaries(case: Case, dislocations: Sequence[Dislocation]) -> Errors:
         elif boundary.traction == "dislocations":
             yield from _dislocation_traction(case, f"{key}.traction", dislocations)
         yield from boundary_problems(case, name, boundary)
+        yield from source_problems(case, name, boundary.source)
         turned = isinstance(case.domain, Rectangle) and abs(math.remainder(case.domain.rotation, 90.0)) > 1e-9
         if boundary.roller and turned:
             yield CaseError(
@@ -220,7 +222,7 @@ def _boundaries(case: Case, dislocations: Sequence[Dislocation]) -> Errors:
         if boundary.chemical and case.mode == "equilibrium":
             yield CaseError(
                 f"{key}.{boundary.chemical[0]}",
-                getattr(boundary, boundary.chemical[0]),
+                None if boundary.source is not None else getattr(boundary, boundary.chemical[0]),
                 "in equilibrium a body has one reservoir, which no single boundary owns",
                 "[equilibrium] with chemical_potential or concentration for an open body, nothing for a closed one",
             )

@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer, field_validator, m
 
 from chemomech import expressions
 from chemomech.case.layers import Inclusion, Layer
+from chemomech.case.sources import Galvanostatic, Reservoir
 from chemomech.frozen import NUMBER, Entries, Frozen, Hint, Invalid, Within, did_you_mean
 from chemomech.units import (
     Angle,
@@ -222,7 +223,7 @@ Traction = Annotated[
     PlainSerializer(_write_traction),
 ]
 
-CHEMICAL: Final = ("concentration", "chemical_potential", "molar_flux")
+CHEMICAL: Final = ("concentration", "chemical_potential", "molar_flux", "reservoir", "galvanostatic")
 
 
 class Boundary(Frozen):
@@ -236,6 +237,8 @@ class Boundary(Frozen):
         concentration: Fixed occupied fraction c.
         chemical_potential: Fixed mu, J/mol.
         molar_flux: Lithium entering the body, mol/(m^2 s).
+        reservoir: A finite amount of lithium that the body may take up here.
+        galvanostatic: A given total current, with one mu all over the boundary.
     """
 
     displacement: Displacement | None = None
@@ -244,12 +247,19 @@ class Boundary(Frozen):
     concentration: Fraction | None = None
     chemical_potential: MolarEnergy | None = None
     molar_flux: MolarFlux | None = None
+    reservoir: Reservoir | None = None
+    galvanostatic: Galvanostatic | None = None
 
     @property
     def given(self) -> tuple[str, ...]:
         """The conditions given here."""
         fields = ("displacement", "roller", "traction", *CHEMICAL)
         return tuple(name for name in fields if getattr(self, name) is not None and getattr(self, name) is not False)
+
+    @property
+    def source(self) -> Reservoir | Galvanostatic | None:
+        """The condition that asks for one mu all over the boundary, to be found, if there is one."""
+        return self.reservoir or self.galvanostatic
 
     @property
     def chemical(self) -> tuple[str, ...]:
@@ -267,7 +277,7 @@ class Boundary(Frozen):
         if len(self.chemical) > 1:
             raise Invalid(
                 f"{' and '.join(self.chemical)} can't hold on the same boundary",
-                "one of concentration, chemical_potential and molar_flux",
+                f"one of {', '.join(CHEMICAL[:-1])} and {CHEMICAL[-1]}",
                 (self.chemical[1],),
             )
         return self

@@ -27,9 +27,10 @@ from chemomech.units import (
     to_text,
 )
 
-__all__ = ["GAS_CONSTANT", "Cubic", "Elasticity", "Frozen", "Isotropic", "Material", "MolarVolumeTensor"]
+__all__ = ["FARADAY", "GAS_CONSTANT", "Cubic", "Elasticity", "Frozen", "Isotropic", "Material", "MolarVolumeTensor"]
 
 GAS_CONSTANT: Final = 8.31446261815324  # J/(mol K), exact in the SI
+FARADAY: Final = 96485.33212331001  # C/mol, exact in the SI
 
 
 class Isotropic(Frozen):

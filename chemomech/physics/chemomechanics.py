@@ -293,6 +293,7 @@ class ChemoMechanics:
             dirichlet=tuple(dirichlet),
             supply=self.constraints.supply,
             replacements=self.constraints.replacements,
+            contacts=self.constraints.contacts.rows,
             loads=tuple(loads),
             **more,
         )

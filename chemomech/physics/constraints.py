@@ -18,6 +18,7 @@ from chemomech.errors import CaseError
 from chemomech.materials.laws import Isotropic
 from chemomech.meshing.body import Body
 from chemomech.parallel import global_max, global_min
+from chemomech.physics.contacts import Contacts, Place
 from chemomech.physics.equations import Replacement
 from chemomech.physics.scales import Scales
 from chemomech.typing import Array, Constant, DirichletBC, Flags, Function, Ints
@@ -57,6 +58,7 @@ class Constraints:
         load: Work of the tractions on the owned displacement dofs, None without tractions.
         influx: Pairs of surface measure and molar flux into the body, internal units.
         supply: Owned rows of the balance where lithium may enter because c or mu is fixed.
+        contacts: Boundaries with one mu that is to be found.
         free_motions: Number of rigid motions nothing fixes.
     """
 
@@ -66,6 +68,7 @@ class Constraints:
     load: Array | None
     influx: tuple[tuple[Any, Constant], ...]
     supply: Ints
+    contacts: Contacts
     free_motions: int
 
 
@@ -82,7 +85,7 @@ def constrain(fields: Fields) -> Constraints:
         if load is not None:
             load = _balanced(fields, load, motions)
         dirichlet.extend(_pins(fields, motions))
-    replacements, mu_conditions, supply = _reservoirs(fields)
+    replacements, mu_conditions, supply, contacts = _reservoirs(fields)
     return Constraints(
         displacement=tuple(dirichlet),
         potential=tuple(mu_conditions),
@@ -90,6 +93,7 @@ def constrain(fields: Fields) -> Constraints:
         load=load,
         influx=_fluxes(fields),
         supply=supply,
+        contacts=contacts,
         free_motions=motions.shape[1],
     )
 
@@ -328,8 +332,8 @@ def _pins(fields: Fields, motions: Array) -> list[DirichletBC]:
     return conditions
 
 
-def _reservoirs(fields: Fields) -> tuple[tuple[Replacement, ...], list[DirichletBC], Ints]:
-    """Fixed concentrations and chemical potentials."""
+def _reservoirs(fields: Fields) -> tuple[tuple[Replacement, ...], list[DirichletBC], Ints, Contacts]:
+    """Chemical potentials that are fixed or to be found, fixed concentrations; where they meet, in this order."""
     body, space = fields.body, fields.space_mu
     owned = space.dofmap.index_map.size_local
     replacements: list[Replacement] = []
@@ -345,6 +349,13 @@ def _reservoirs(fields: Fields) -> tuple[tuple[Replacement, ...], list[Dirichlet
             conditions.append(fem.dirichletbc(value, dofs, space))
             supply.append(dofs[dofs < owned])
             taken[dofs[dofs < owned]] = True
+    places = []
+    for name, area in _contact_areas(fields).items():
+        dofs = fem.locate_dofs_topological(space, body.dimension - 1, body.facets(name))
+        here = dofs[dofs < owned]
+        here = here[~taken[here]]
+        taken[here] = True
+        places.append(Place(name, here, area, float(body.mesh.comm.allreduce(area[:owned].sum()))))
     for name, boundary in fields.case.boundaries.items():
         if boundary.concentration is None:
             continue
@@ -360,7 +371,22 @@ def _reservoirs(fields: Fields) -> tuple[tuple[Replacement, ...], list[Dirichlet
             replacements.append(Replacement(mu_equation, 1 + k, here, of_mu[here], values))
             supply.append(here)
     rows = np.unique(np.concatenate(supply)) if supply else np.zeros(0, dtype=np.int32)
-    return tuple(replacements), conditions, rows.astype(np.int32)
+    contacts = Contacts(fields.case, fields.scales, places, body.mesh.comm)
+    return tuple(replacements), conditions, rows.astype(np.int32), contacts
+
+
+def _contact_areas(fields: Fields) -> dict[str, Array]:
+    """Boundaries with one mu that is to be found -> area around each local dof of mu."""
+    space = fields.space_mu
+    names = [name for name, boundary in fields.case.boundaries.items() if boundary.source is not None]
+    measures = surfaces(fields.body, names)
+    out = {}
+    for name in names:
+        vector = fem.assemble_vector(fem.form(ufl.TestFunction(space) * measures[name]))
+        vector.scatter_reverse(la.InsertMode.add)
+        vector.scatter_forward()
+        out[name] = np.array(vector.array)
+    return out
 
 
 def node_map(space: Any) -> Ints:

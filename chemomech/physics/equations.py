@@ -52,6 +52,21 @@ class Replacement:
     values: Array
 
 
+@dataclass(slots=True)
+class Contact:
+    """Rows of the last equation where its unknown has one value, which is found from step to step.
+
+    Attributes:
+        rows: Owned local rows, those of the unknown too.
+        value: The value.
+        open: Whether it holds; the rows are ordinary ones otherwise. The same on all ranks.
+    """
+
+    rows: Ints
+    value: float = 0.0
+    open: bool = True
+
+
 @dataclass(frozen=True, slots=True)
 class Follower:
     """A nodal coefficient that follows the unknowns node by node, by rules that are no form.
@@ -135,6 +150,7 @@ class Equations:
         dirichlet: Conditions on each unknown.
         supply: Owned rows of the last equation where lithium may enter because c or mu is fixed.
         replacements: Replaced rows.
+        contacts: Rows of the last equation that hold one value for a while.
         loads: Constant right-hand sides, local arrays of the owned dofs, None where zero.
         followers: Coefficients that follow the unknowns by rules that are no form.
         follow: Brings the followers, and ``changing`` coefficients that go with them, up to date; called before each
@@ -153,6 +169,7 @@ class Equations:
     entity_maps: list[Any] | None = None
     dirichlet: tuple[tuple[DirichletBC, ...], ...] = ()
     replacements: tuple[Replacement, ...] = ()
+    contacts: tuple[Contact, ...] = ()
     loads: tuple[Array | None, ...] = ()
     supply: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int32))
     followers: tuple[Follower, ...] = ()

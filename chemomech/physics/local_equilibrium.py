@@ -79,7 +79,8 @@ class LocalEquilibrium:
     Args:
         network: The boundaries.
         grain: The grains.
-        constraints: Where c or mu is given there is no column.
+        constraints: Where c or mu is given there is no column; at a contact whose mu is to be found there is one, for
+            what enters there counts.
         time: Duration of the run, internal units; columns resolve what it takes.
 
     Attributes:
@@ -107,14 +108,20 @@ class LocalEquilibrium:
         vector.scatter_forward()
         volume = np.array(vector.array)
         self.weight = grain.sites * volume
-        area = sum(network.sides[name] * network.to_body(name, a) for name, a in network.area.items())
+        inside = np.asarray(sum(network.sides[name] * network.to_body(name, a) for name, a in network.area.items()))
         self._given_mu, given_c = self._held(constraints)
-        self._on: Flags = np.asarray(area) > 0.0
-        self._bound = self._on & ~self._given_mu & ~given_c  # a boundary's fraction decides there
-        self._nodes = np.flatnonzero(self._bound)
+        self._contacts = [
+            (row, place.nodal > 0.0)
+            for row, place in zip(constraints.contacts.rows, constraints.contacts.places, strict=True)
+        ]
+        area = inside + sum(place.nodal for place in constraints.contacts.places)
+        free = ~self._given_mu & ~given_c
+        self._bound: Flags = (inside > 0.0) & free  # a boundary's fraction decides there, unless mu is held
+        self._nodes = np.flatnonzero((area > 0.0) & free)
+        self._loose = self._nodes[~self._bound[self._nodes]]
         self.inner.x.array[:] = 1.0
         self.inner.x.array[self._nodes] = 0.0
-        self._depth = (volume / np.where(self._on, area, 1.0))[self._nodes]
+        self._depth = volume[self._nodes] / area[self._nodes]
         self._count = CELLS if grain.homologous is None else FINE
         block = fem.functionspace(space.mesh, basix.ufl.element("P", space.mesh.basix_cell(), 1, shape=(self._count,)))
         self.columns: Function = fem.Function(block, name="grain_columns")
@@ -286,6 +293,7 @@ class LocalEquilibrium:
         g, net = self.grain, self.network
         c, mu = g.c.x.array, g.mu.x.array
         self._stiffen(slope)
+        before = self.potential.x.array.copy()
         psi = self._surface(row).copy()
         stress = mu - psi  # mu0 + p
         chosen = np.zeros(len(mu))
@@ -297,16 +305,25 @@ class LocalEquilibrium:
             potential = np.log(own[:n] / (1.0 - own[:n])) + (law.interaction or 0.0) * (1.0 - 2.0 * own[:n])
             chosen += net.to_body(name, np.where(self._first[name], potential + gains[name], 0.0))
         new = np.where(self._bound, chosen, self._of(c) + stress)
-        mu[:] = np.where(self._given_mu, mu, new)
+        # A column without a boundary, at a contact that has closed: the fraction at its surface decides.
+        loose = self._loose
+        y, rise = regular_fraction(before[loose], g.interaction)
+        y = np.clip(y + rise * (psi - before)[loose], 0.1 * y, 1.0 - 0.1 * (1.0 - y))
+        new[loose] = self._of(y) + stress[loose]
+        held = self._given_mu.copy()
+        for contact, on in self._contacts:
+            if contact.open:
+                held |= on
+        mu[:] = np.where(held, mu, new)
         for k, (name, law) in enumerate(net.laws.items()):
             own, n = net.c[name].x.array, len(gains[name])
             stiffness = slope(g.equation + 1 + k) / (net.sites[name] * net.area[name][:n])
-            follows = ~self._first[name] | self._given_mu[net.nodes[name][:n]]
+            follows = ~self._first[name] | held[net.nodes[name][:n]]
             target = (mu[net.nodes[name][:n]] - gains[name])[follows]
             at = own[:n][follows]
             own[:n][follows] = stiff_fraction(target, law.interaction or 0.0, stiffness[follows], at)
             net.c[name].x.scatter_forward()
-        held, on = self._given_mu, self._nodes
+        on = self._nodes
         c[held] = stiff_fraction(mu[held] - stress[held], g.interaction, self._stiff[held], c[held])
         c[on] = self._taken_up(mu[on] - stress[on], psi[on], c[on])
 

@@ -29,6 +29,7 @@ class System:
         constant: Which of them never change.
         matrix: Nested Jacobian.
         supplied: Sum of the balance over the supply rows at the last residual (local part).
+        entered: The same over the rows of each contact.
     """
 
     def __init__(self, equations: Equations) -> None:
@@ -45,6 +46,7 @@ class System:
         self.x, self.f, self._rows = self._vector(), self._vector(), self._vector()
         self._buffers = [np.zeros(n) for n in self.owned]
         self.supplied = 0.0
+        self.entered = np.zeros(len(equations.contacts))
         self.assemblies = {"residual": 0, "vector": 0, "block": 0}
 
         parts = equations.parts()
@@ -68,6 +70,11 @@ class System:
             for j in everything:
                 chain = [(sums, slopes[j]) for sums, slopes in followed if j in slopes]
                 self._make_block(i, j, parts[i].affine_slopes[j], parts[i].changing_slopes[j], chain)
+        last = self.size - 1
+        if equations.contacts and any(
+            block is not None and (last, j) not in self._moving for j, block in enumerate(self.blocks[last])
+        ):
+            raise NotImplementedError("contacts in an equation with constant blocks")
         self.constant = [
             [(i, j) not in self._moving and (i != j or i not in self._nodal) for j in everything] for i in everything
         ]
@@ -189,6 +196,8 @@ class System:
 
     def _replaced(self, i: int) -> bool:
         """Whether rows of an equation are replaced, on any rank (conditions are made by all or none)."""
+        if self.equations.contacts and i == self.size - 1:
+            return True
         mine = bool(self._conditions(i)) or any(new.row == i for new in self.equations.replacements)
         return bool(self.comm.allreduce(mine))
 
@@ -200,6 +209,9 @@ class System:
 
     def push(self) -> None:
         """Take over the functions' values, fixed ones included, and what is given for this step."""
+        for contact in self.equations.contacts:
+            if contact.open:
+                self.functions[-1].x.array[contact.rows] = contact.value
         for part, function, (rows, values), n in zip(
             self.x.getNestSubVecs(), self.functions, self._fixed, self.owned, strict=True
         ):
@@ -260,6 +272,11 @@ class System:
             self._add_changing(i, part)
         supply = self.equations.supply
         self.supplied = float(parts[-1].array_r[supply].sum()) if len(supply) else 0.0
+        for k, contact in enumerate(self.equations.contacts):
+            self.entered[k] = parts[-1].array_r[contact.rows].sum() if contact.open else 0.0
+        for contact in self.equations.contacts:
+            if contact.open:
+                parts[-1].array_w[contact.rows] = self.functions[-1].x.array[contact.rows] - contact.value
         for i, part in enumerate(parts):
             rows, values = self._fixed[i]
             if len(rows):
@@ -353,6 +370,10 @@ class System:
 
     def _replace(self, i: int, j: int, block: PETSc.Mat) -> None:
         """Put the replaced rows of equation i into its block (i, j)."""
+        for contact in self.equations.contacts if i == self.size - 1 else ():
+            if contact.open:
+                rows = (contact.rows + block.getOwnershipRange()[0]).astype(PETSc.IntType)
+                block.zeroRows(rows, diag=1.0 if j == i else 0.0)
         for new in self.equations.replacements:
             if new.row != i:
                 continue
