@@ -13,6 +13,8 @@ from mpi4py import MPI
 
 from chemomech import summary
 from chemomech.analysis.eshelby import ConfigurationalForces
+from chemomech.analysis.fronts import Fronts
+from chemomech.analysis.limits import Limits
 from chemomech.case import Case
 from chemomech.errors import CaseError, ConvergenceError
 from chemomech.meshing.arrays import MeshArrays
@@ -50,7 +52,9 @@ class Simulation:
         self.body: Body = distribute(self.arrays, length, comm)
         self.physics = ChemoMechanics(case, self.body, scales_of(case, length))
         self.derived = Derived(self.physics)
+        self.limits = Limits(self.physics, self.derived)
         p = self.physics
+        self.fronts = None if p.network is None else Fronts(p)
         system = System(p.equations)
         self.solver = SolverStack(
             system,
@@ -123,6 +127,11 @@ class Simulation:
         """Class of grain boundaries -> occupied fraction on its facets."""
         return {} if self.physics.network is None else self.physics.network.c
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Where the run has left what is computed well, in words."""
+        return tuple(passed.text for passed in self.limits.passed)
+
     @cached_property
     def forces(self) -> ConfigurationalForces | None:
         """Forces on dislocations, if there are any; made when first asked for. Collective."""
@@ -132,6 +141,7 @@ class Simulation:
         """Global numbers of the present state."""
         if self._last_row is None or self._last_row[0] != self.step:
             numbers = summary.row(self.physics, self.derived, self.state)
+            numbers |= {} if self.fronts is None else self.fronts.row()
             newton = self.solver.newton
             numbers |= {
                 "newton_iterations": float(newton.iterations),
@@ -160,6 +170,7 @@ class Simulation:
         self._look()
         self.state.begin(sum(p.amounts().values()))
         self._watch_energy(p.free_energy())
+        self.limits.check(self.time, self.step)
 
     def restore(self, saved: checkpoint.Checkpoint) -> None:
         """Take up a checkpoint."""
@@ -175,6 +186,7 @@ class Simulation:
         self._energies, self.energy_rise = list(saved.meta["energies"]), float(saved.meta["energy_rise"])
         self.wish = float(saved.meta["wish"])
         self.rejected = int(saved.meta["rejected"])
+        self.limits.restore(saved.meta.get("warnings", ()))
         if self.physics.local is not None:
             self.physics.local.reach(float(saved.meta["columns_time"]))
         self._look()
@@ -198,6 +210,7 @@ class Simulation:
             "energy_rise": self.energy_rise,
             "wish": wish,
             "rejected": self.rejected,
+            "warnings": [passed.as_dict() for passed in self.limits.passed],
             "wall_time": clock.perf_counter() - self._clock,
         }
         if self.physics.local is not None:
@@ -257,6 +270,7 @@ class Simulation:
         supplied = sum(p.amounts().values()) - self.state.begun if p.open_equilibrium else 0.0
         self.state.accept(f, 0.0, supplied)
         self._watch_energy(p.free_energy())
+        self.limits.check(self.time, self.step)
 
     def _count(self) -> None:
         self.newton_iterations += self.solver.newton.iterations
@@ -335,6 +349,7 @@ class Simulation:
             break
         state.accept(f, goal, supplied)
         self._watch_energy(energy)
+        self.limits.check(self.time, self.step)
 
     def _positive(self) -> bool:
         """Whether every c* is above zero; where the second-order formula is not, no c in (0, 1) solves the step."""
@@ -377,9 +392,11 @@ class Simulation:
             "wall_time_s": clock.perf_counter() - self._clock,
             **{k: v for k, v in row.items() if k not in ("newton_iterations", "linear_iterations")},
             **summary.boundaries(self.physics, self.state),
+            **({} if self.fronts is None else self.fronts.numbers(self.time)),
             "max_free_energy_increase_relative": self.energy_rise / drop if drop else 0.0,
             **summary.interface(self, self.physics, self.derived),
             **summary.defects(self.case, self.forces),
+            "warnings": [{**passed.as_dict(), "text": passed.text} for passed in self.limits.passed],
             "versions": versions(),
         }
 

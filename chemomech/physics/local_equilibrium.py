@@ -17,7 +17,7 @@ from typing import Any
 import basix.ufl
 import numpy as np
 import ufl
-from dolfinx import fem, la
+from dolfinx import fem, la, mesh
 
 from chemomech.materials.laws import Material
 from chemomech.physics.columns import CELLS, Columns, Response, regular_fraction
@@ -25,7 +25,7 @@ from chemomech.physics.constraints import Constraints, node_map
 from chemomech.physics.equations import Follower, Row
 from chemomech.physics.grain_boundary import Network
 from chemomech.physics.scales import Scales
-from chemomech.typing import Array, Constant, Flags, Function
+from chemomech.typing import Array, Constant, Flags, Function, Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +73,9 @@ class LocalEquilibrium:
     Args:
         network: The boundaries.
         grain: The grains.
-        constraints: Where c or mu is given there is no column.
+        constraints: Where c is given there is no column; where mu is given its surface has that potential.
         time: Duration of the run, internal units; columns resolve what it takes.
+        contact: Local facets at which mu is given: what grains take up there the mesh need not resolve either.
 
     Attributes:
         inner: One at nodes without a column, zero at those with one.
@@ -84,7 +85,7 @@ class LocalEquilibrium:
         flux_c, flux_mu: What drives the flux in the grains: c and mu inside, those of the column's end on the network.
     """
 
-    def __init__(self, network: Network, grain: Grain, constraints: Constraints, time: float) -> None:
+    def __init__(self, network: Network, grain: Grain, constraints: Constraints, time: float, contact: Ints) -> None:
         self.network, self.grain, self._time = network, grain, time
         space_c, space = grain.c.function_space, grain.mu.function_space
         self._owned = space.dofmap.index_map.size_local
@@ -100,11 +101,11 @@ class LocalEquilibrium:
         vector.scatter_forward()
         volume = np.array(vector.array)
         self.weight = grain.sites * volume
-        area = sum(2.0 * network.to_body(name, a) for name, a in network.area.items())
+        area = sum(2.0 * network.to_body(name, a) for name, a in network.area.items()) + self._outer(contact)
         self._given_mu, given_c = self._held(constraints)
         self._on: Flags = np.asarray(area) > 0.0
+        self._nodes = np.flatnonzero(self._on & ~given_c)
         self._bound = self._on & ~self._given_mu & ~given_c  # a boundary's fraction decides there
-        self._nodes = np.flatnonzero(self._bound)
         self.inner.x.array[:] = 1.0
         self.inner.x.array[self._nodes] = 0.0
         self._depth = (volume / np.where(self._on, area, 1.0))[self._nodes]
@@ -155,6 +156,18 @@ class LocalEquilibrium:
         """Duration the columns are made for, internal units."""
         return self._time
 
+    def _outer(self, facets: Ints) -> Array:
+        """Area of facets on the outside around each local dof."""
+        space = self.grain.mu.function_space
+        msh = space.mesh
+        facets = facets[facets < msh.topology.index_map(msh.topology.dim - 1).size_local]
+        ends = mesh.meshtags(msh, msh.topology.dim - 1, np.sort(facets), np.ones(len(facets), dtype=np.int32))
+        ds = ufl.Measure("ds", domain=msh, subdomain_data=ends)(1, degree=1, scheme="vertex")
+        vector = fem.assemble_vector(fem.form(ufl.TestFunction(space) * ds))
+        vector.scatter_reverse(la.InsertMode.add)
+        vector.scatter_forward()
+        return np.array(vector.array)
+
     def _held(self, constraints: Constraints) -> tuple[Flags, Flags]:
         """Local dofs whose mu, or whose c, is given."""
         mark = fem.Function(self.grain.mu.function_space)
@@ -182,20 +195,26 @@ class LocalEquilibrium:
     def begin(self) -> None:
         """Columns filled evenly with the grain's c, boundaries as the case says; mu follows from the grain."""
         g, net = self.grain, self.network
-        c = g.c.x.array
-        self.columns.x.array[:] = 0.0
-        blocks = self.columns.x.array.reshape(-1, CELLS)
-        blocks[self._rows] = c[self._nodes][:, None]
+        self._fill()
         self.columns_star.x.array[:] = self.columns.x.array
-        g.mu.x.array[:] = self._of(c) + g.reference
+        g.mu.x.array[:] = self._of(g.c.x.array) + g.reference
         for name, start in self.initial().items():
             net.c[name].x.array[:] = start
             net.c_star[name].x.array[:] = start
 
     def set_potential(self, row: Row) -> None:
-        """mu of the grains with their c and stress; boundaries of other content adapt in the first step."""
+        """mu of the grains with their c and stress; boundaries of other content adapt in the first step.
+
+        Columns are filled again: looking for the stress has let those at a contact follow its potential.
+        """
+        self._fill()
         mu = self.grain.mu.x.array
         mu[:] = self._of(self.grain.c.x.array) + (mu - self._surface(row))
+
+    def _fill(self) -> None:
+        self.columns.x.array[:] = 0.0
+        blocks = self.columns.x.array.reshape(-1, CELLS)
+        blocks[self._rows] = self.grain.c.x.array[self._nodes][:, None]
 
     def initial(self) -> dict[str, Array]:
         """Fractions of the boundaries at t = 0, local dofs: given, or in equilibrium with a grain free of stress."""
