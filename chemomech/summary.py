@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from chemomech.analysis.eshelby import ConfigurationalForces, forces
-from chemomech.case import Box, Case, MeshFile, Rectangle
+from chemomech.case import Box, Case, Rectangle
 from chemomech.case.regions import bottom_and_top
 from chemomech.materials.orientation import average_moduli
 from chemomech.materials.strength import taylor_stress
@@ -70,7 +70,7 @@ def interface(snapshot: Snapshot, physics: ChemoMechanics, derived: Derived) -> 
     """
     p = physics
     interfaces, domain = p.case.interfaces, p.case.domain
-    if isinstance(domain, MeshFile) or not interfaces:
+    if not isinstance(domain, Rectangle | Box) or not interfaces:
         return {}
     lowest = interfaces[0][1]
     own = [y for y, below, above in interfaces if lowest in (below, above)]
