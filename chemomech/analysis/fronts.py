@@ -1,28 +1,33 @@
 """How far lithium has come along each class of grain boundaries, and the stress around its fronts.
 
-The depth of a point is its shortest distance from the contact, the boundaries of the body at which lithium is given or
-let in: what is seen from outside, not the way along boundaries. The front of a class is where its fraction has covered
-erfc(1) = 0.157 of the way from what it held at t = 0 to what is in equilibrium with the contact, free of stress: then
-L = sqrt(4 D t) along a straight boundary (evaluation.py).
+The front of a class is where its fraction has covered erfc(1) = 0.157 of the way from what it held at t = 0 to what is
+in equilibrium with the contact, free of stress. Its distance L is the shortest way along the network (of whatever
+class) from the contact, the boundaries of the body at which lithium is given or let in: for a straight boundary in
+empty grains L = sqrt(4 D t) (evaluation.py). Its depth is the straight distance, what is seen from outside; boundaries
+that wind make it smaller. In 3D the way follows the edges of facets and is a few percent long.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any, Final
 
 import numpy as np
 from dolfinx import fem, geometry
 from mpi4py import MPI
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import dijkstra
 from scipy.spatial import cKDTree
 from scipy.special import erfc
 
 from chemomech.analysis.evaluation import Harrison, front_distance, harrison
 from chemomech.analysis.front_history import column
 from chemomech.errors import CaseError
-from chemomech.parallel import global_max
+from chemomech.parallel import gather_rows, global_max, on_rank_zero
 from chemomech.physics.chemomechanics import ChemoMechanics
 from chemomech.physics.columns import regular_fraction
+from chemomech.physics.constraints import node_map
 from chemomech.physics.derived import Derived
 from chemomech.physics.grain_boundary import Network
 from chemomech.typing import Array, Ints
@@ -38,7 +43,8 @@ class Fronts:
 
     Attributes:
         classes: The classes of boundaries.
-        depth: Class -> shortest distance from the contact of each local dof, m; infinite without a contact.
+        depth: Class -> straight distance from the contact of each local dof, m; infinite without a contact.
+        distance: Class -> shortest way along the network to it, m; infinite where none leads there.
         grain_size: Mean intercept between boundaries, m.
     """
 
@@ -53,6 +59,7 @@ class Fronts:
         self._corners = {name: _corners(network, name) for name in self.classes}
         facets = _contact(physics)
         self.depth = {name: self._depths(name, facets) for name in self.classes}
+        self.distance = self._ways()
         at = np.zeros(len(physics.mu.x.array), dtype=bool)
         at[fem.locate_dofs_topological(physics.space_mu, physics.body.dimension - 1, facets)] = True
         self._at = {name: nodes[at[nodes]] for name, nodes in network.nodes.items()}
@@ -74,6 +81,36 @@ class Fronts:
         self._comm.Allreduce(distance, least, op=MPI.MIN)
         first = sum(len(part) for part in all_x[: self._comm.rank])
         return least[first : first + len(x)] * self._physics.scales.length
+
+    def _ways(self) -> dict[str, Array]:
+        """By Dijkstra's algorithm on rank 0, nodes being known by their number in the mesh that was given."""
+        scale, numbers, pairs, lengths, begin = self._physics.scales.length, {}, [], [], []
+        of_node = np.asarray(self._physics.body.mesh.geometry.input_global_indices, dtype=np.int64)
+        for name in self.classes:
+            space = self._network.c[name].function_space
+            number = np.zeros(len(self.depth[name]), dtype=np.int64)
+            number[node_map(space)] = of_node[self._network.vertices[name]]
+            numbers[name] = number
+            x, corners = space.tabulate_dof_coordinates() * scale, self._corners[name]
+            for i, j in combinations(range(corners.shape[1]), 2):
+                pairs.append(number[corners[:, [i, j]]])
+                lengths.append(np.linalg.norm(x[corners[:, i]] - x[corners[:, j]], axis=1))
+            begin.append(number[self.depth[name] < 1e-9 * scale])
+        edges, size = gather_rows(self._comm, np.concatenate(pairs)), gather_rows(self._comm, np.concatenate(lengths))
+        sources = gather_rows(self._comm, np.concatenate(begin))
+
+        def found() -> tuple[Array, Array]:
+            nodes, ends = np.unique(edges, return_inverse=True)
+            keep = np.unique(np.sort(ends.reshape(-1, 2), axis=1), axis=0, return_index=True)[1]
+            a, b = ends.reshape(-1, 2)[keep].T
+            graph = coo_array((size[keep], (a, b)), shape=(len(nodes), len(nodes)))
+            start = np.searchsorted(nodes, np.unique(sources))
+            if not len(start):
+                return nodes, np.full(len(nodes), np.inf)
+            return nodes, dijkstra(graph.tocsr(), directed=False, indices=start, min_only=True)
+
+        nodes, way = on_rank_zero(self._comm, found)
+        return {name: way[np.searchsorted(nodes, number)] for name, number in numbers.items()}
 
     def _grain_size(self) -> float:
         """Mean intercept between boundaries, m: 2 V/S in 3D, pi A/(2 L) in 2D."""
@@ -106,30 +143,35 @@ class Fronts:
             out[name] = float(regular_fraction(np.array([psi - gain]), law.interaction or 0.0)[0][0])
         return out
 
-    def distances(self) -> tuple[dict[str, float], float]:
-        """Class -> L, m; and the farthest point of any class that holds 0.157 of what the fullest takes up.
+    def distances(self) -> tuple[dict[str, float], float, float]:
+        """Class -> L, m; and distance and depth of the farthest point that holds 0.157 of what the fullest takes up.
 
-        The first tell about diffusion along each class, the other what is seen as swollen. Zero where nothing has
+        The first tell about diffusion along each class, the others what is seen as lithiated. Zero where nothing has
         come. Collective.
         """
         source = self.source()
         full = max(source, key=source.__getitem__)
-        out, farthest = {}, 0.0
+        out, farthest, deepest = {}, 0.0, 0.0
         for name in self.classes:
             held, start = self._network.c[name].x.array, self._start[name]
-            depth, corners = self.depth[name], self._corners[name]
+            depth, way = self.depth[name], self.distance[name]
+            corners = self._corners[name]
+            corners = corners[np.isfinite(way[corners]).all(axis=1)]
             own, of_full = source[name] - start, source[full] - start
             with np.errstate(divide="ignore", invalid="ignore"):
                 part = np.where(own > 1e-9 * source[name], (held - start) / own, 0.0)
                 swollen = np.where(of_full > 1e-9 * source[full], (held - start) / of_full, 0.0)
-            out[name] = global_max(self._comm, front_distance(depth[corners], part[corners], LEVEL))
-            farthest = max(farthest, global_max(self._comm, front_distance(depth[corners], swollen[corners], LEVEL)))
-        return out, farthest
+            out[name] = global_max(self._comm, front_distance(way[corners], part[corners], LEVEL))
+            here = [front_distance(of[corners], swollen[corners], LEVEL) for of in (way, depth)]
+            far = global_max(self._comm, np.array(here))
+            farthest, deepest = max(farthest, float(far[0])), max(deepest, float(far[1]))
+        return out, farthest, deepest
 
     def row(self) -> dict[str, float]:
         """`distances` as columns of ``history.csv``. Collective."""
-        classes, farthest = self.distances()
-        return {column(name): value for name, value in classes.items()} | {column(): farthest}
+        classes, farthest, deepest = self.distances()
+        rows = {column(name): value for name, value in classes.items()}
+        return rows | {column(): farthest, "front_depth_m": deepest}
 
     def regimes(self, t: float) -> dict[str, Harrison]:
         """Harrison's regime of each class after t, with s = c_gb/c of the grain in equilibrium with the contact.
@@ -219,7 +261,9 @@ class StressAtFronts:
     radius: float
 
 
-def stress_at_fronts(fronts: Fronts, physics: ChemoMechanics, derived: Derived, radius: float) -> dict[str, Any]:
+def stress_at_fronts(
+    fronts: Fronts, physics: ChemoMechanics, derived: Derived, radius: float
+) -> dict[str, StressAtFronts]:
     """Class -> `StressAtFronts`. Collective.
 
     Args:

@@ -221,7 +221,7 @@ def draw_fronts(rows: Mapping[str, Sequence[float]], path: Path, *, title: str =
         ax.set_xlim(left=0.0)
         ax.set_ylim(0.0, 1.3 * longest / scale)
         ax.set_xlabel(f"square root of time ($\\sqrt{{\\mathrm{{{name}}}}}$)")
-        ax.set_ylabel(f"depth of the front, L ({unit})")
+        ax.set_ylabel(f"front along the boundaries, L ({unit})")
         ax.legend(loc="upper left", borderpad=0.2)
         ax.grid(True, color="#dddddd", lw=0.6)
         ax.spines[["top", "right"]].set_visible(False)
