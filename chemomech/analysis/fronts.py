@@ -147,7 +147,7 @@ class Fronts:
         """Class -> L, m; and distance and depth of the farthest point that holds 0.157 of what the fullest takes up.
 
         The first tell about diffusion along each class, the others what is seen as lithiated. Zero where nothing has
-        come. Collective.
+        come beyond the first facet, which the mesh can't tell apart. Collective.
         """
         source = self.source()
         full = max(source, key=source.__getitem__)
@@ -161,10 +161,12 @@ class Fronts:
             with np.errstate(divide="ignore", invalid="ignore"):
                 part = np.where(own > 1e-9 * source[name], (held - start) / own, 0.0)
                 swollen = np.where(of_full > 1e-9 * source[full], (held - start) / of_full, 0.0)
-            out[name] = global_max(self._comm, front_distance(way[corners], part[corners], LEVEL))
-            here = [front_distance(of[corners], swollen[corners], LEVEL) for of in (way, depth)]
-            far = global_max(self._comm, np.array(here))
-            farthest, deepest = max(farthest, float(far[0])), max(deepest, float(far[1]))
+            own_front, all_front = _front(way[corners], part[corners]), _front(way[corners], swollen[corners])
+            here = np.array([*own_front, *all_front, front_distance(depth[corners], swollen[corners], LEVEL)])
+            passed, length, beyond, far, deep = global_max(self._comm, here).tolist()
+            out[name] = length if passed > 0.0 else 0.0
+            if beyond > 0.0:
+                farthest, deepest = max(farthest, far), max(deepest, deep)
         return out, farthest, deepest
 
     def row(self) -> dict[str, float]:
@@ -223,6 +225,11 @@ class Fronts:
                 part = over[a] / (over[a] - over[b])
                 found.append(x[a] + part[:, None] * (x[b] - x[a]))
         return np.concatenate(self._comm.allgather(np.concatenate(found)))
+
+
+def _front(distance: Array, part: Array) -> tuple[float, float]:
+    """Distance of the farthest corner at the level, and of the level itself."""
+    return float(np.max(distance, initial=0.0, where=part >= LEVEL)), front_distance(distance, part, LEVEL)
 
 
 def _corners(network: Network, name: str) -> Ints:

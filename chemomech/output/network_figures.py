@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -78,6 +79,7 @@ def draw_boundaries(
     import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     view = panels.whole_box(plane)
     solid = facets.corners.shape[1] == 3
@@ -87,15 +89,20 @@ def draw_boundaries(
     tall = wide * min(max(aspect, 0.25), 3.0)
     rows = 4 // columns
     with mpl.rc_context(drawing.FONT):
-        size = (columns * (wide + 1.25), rows * (tall + 0.75) + 1.0)
-        figure = Figure(figsize=size, dpi=drawing.DPI, layout="constrained")
+        size = (columns * (wide + 1.25), rows * (tall + 0.75) + (1.2 if columns == 4 else 1.0))
+        room = ConstrainedLayoutEngine(wspace=0.02 if columns == 2 else 0.06)
+        figure = Figure(figsize=size, dpi=drawing.DPI, layout=room)
         FigureCanvasAgg(figure)
         axes: list[Any] = [
             figure.add_subplot(rows, columns, k + 1, projection="3d" if solid and k == 0 else None) for k in range(4)
         ]
         _network(axes[0], facets, plane, view, solid)
         fraction = panels.scale_of([plane], [plane.concentration], [view])
-        _field(axes[1], plane, view, plane.concentration, "Fraction in the grains", "occupied fraction c", fraction)
+        power = math.floor(math.log10(fraction.high)) if 0.0 < fraction.high < 0.01 else 0
+        of_grains, small = plane.concentration / 10.0**power, f"$\\times10^{{{power}}}$" if power else ""
+        fraction = panels.Scale(fraction.low / 10.0**power, fraction.high / 10.0**power, fraction.extend)
+        label = f"occupied fraction c ({small})" if small else "occupied fraction c"
+        _field(axes[1], plane, view, of_grains, "Fraction in the grains", label, fraction, small)
         stresses = (
             (axes[2], plane.stress, "Hydrostatic stress", "hydrostatic stress", "RdBu_r", True),
             (axes[3], plane.extra[MISES], "Von Mises stress", "von Mises stress", "YlOrRd", False),
@@ -108,9 +115,11 @@ def draw_boundaries(
             ends = panels.Scale(ends.low / unit_size, ends.high / unit_size, ends.extend)
             _field(ax, plane, view, values / unit_size, heading, f"{label} ({unit})", ends, unit, colours)
         for k, ax in enumerate(axes):
-            ax.set_title(
-                ax.get_title(loc="left") and f"{'abcd'[k]}) {ax.get_title(loc='left')}", loc="left", fontsize=11
-            )
+            heading, spread = f"{'abcd'[k]}) {ax.get_title(loc='left')}", ax.get_title(loc="right")
+            if columns == 4:  # too narrow for both on one line
+                ax.set_title("", loc="right")
+                heading += f"\n{spread}"
+            ax.set_title(heading, loc="left", fontsize=11)
         head = " · ".join(part for part in (title, when) if part)
         letters = int(size[0] * 8.5)
         figure.suptitle(panels.wrapped(head, letters), fontsize=13, fontweight="bold")
@@ -178,13 +187,16 @@ def _field(
     ax.set_title(panels.span(float(seen.min()), float(seen.max()), unit), loc="right", fontsize=9.5, color="#555555")
 
 
-def draw_fronts(rows: Mapping[str, Sequence[float]], path: Path, *, title: str = "") -> None:
+def draw_fronts(rows: Mapping[str, Sequence[float]], path: Path, *, title: str = "") -> bool:
     """L against the square root of time for each class, with D = L^2/4t; no file if nothing has moved.
 
     Args:
         rows: The history.
         path: The PNG file.
         title: Title of the case.
+
+    Returns:
+        Whether there is a picture.
 
     Raises:
         OutputError: The file can't be written.
@@ -194,11 +206,11 @@ def draw_fronts(rows: Mapping[str, Sequence[float]], path: Path, *, title: str =
     from matplotlib.figure import Figure
 
     if column() not in rows:
-        return
+        return False
     fronts = FrontHistory.of(rows)
     longest = max((float(v.max(initial=0.0)) for v in fronts.distance.values()), default=0.0)
     if not longest > 0.0:
-        return
+        return False
     scale, unit = (1e-6, "µm") if longest >= 1e-6 else (1e-9, "nm")
     end = float(fronts.time[-1])
     step, name = next(((s, u) for s, u in ((3600.0, "h"), (60.0, "min"), (1.0, "s")) if end >= 10.0 * s), (1.0, "s"))
@@ -227,6 +239,7 @@ def draw_fronts(rows: Mapping[str, Sequence[float]], path: Path, *, title: str =
         ax.spines[["top", "right"]].set_visible(False)
         figure.suptitle(panels.wrapped(title, 55), fontsize=13, fontweight="bold")
         panels.store(figure, path)
+    return True
 
 
 def _scientific(value: float) -> str:
