@@ -122,6 +122,7 @@ class Polycrystal(Frozen):
         grains: How many.
         spread: Standard deviation of the logarithm of the diameters; 0.35 in ``laguerre``.
         lloyd: How often grains are made more compact.
+        elongation: How many times longer grains are along y than across.
         seed: Of places and orientations.
         orientation: Of a single crystal: Bunge angles, degrees.
         misorientation: Of each boundary of a bicrystal, from left to right: ``random`` (a HAGB by ``seed``), ``twin``
@@ -147,6 +148,9 @@ class Polycrystal(Frozen):
         | None
     ) = None
     lloyd: Few = 3
+    elongation: Annotated[
+        float, NUMBER, Within("no grains of this form are made", "a number from 0.05 to 20", ge=0.05, le=20.0)
+    ] = 1.0
     seed: Seed = 0
     orientation: Annotated[
         tuple[Angle, Angle, Angle], Entries(3, "three angles such as ['0 deg', '0 deg', '0 deg']")
@@ -170,6 +174,7 @@ class Polycrystal(Frozen):
             "orientation": ("single",),
             "misorientation": ("bicrystal",),
             "spread": ("laguerre", "columnar"),
+            "elongation": ("voronoi", "laguerre"),
             **dict.fromkeys(("grain_size", "grains", "lloyd", "texture", "twins", "low_angle"), _MANY),
         }
         for key, kinds in belong.items():

@@ -74,7 +74,8 @@ def _of_map(case: Case, domain: MeasuredMap) -> MeshArrays:
     for text in made.warnings:
         warnings.warn(text, stacklevel=2)
     arrays = made.mesh.to_arrays("class")
-    tags, phases = _materials(case, domain, arrays, dict(zip(made.structure.phases, made.structure.point_groups)))
+    groups = dict(zip(made.structure.phases, made.structure.point_groups, strict=True))
+    tags, phases = _materials(case, domain, arrays, groups)
     return replace(arrays, cell_tags=tags, phases=phases)
 
 
