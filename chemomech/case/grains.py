@@ -284,12 +284,13 @@ class MeasuredMap(Frozen):
 
 
 class BoundaryLayers(Frozen):
-    """Thin layers of cells along grain boundaries, on both sides, in 2D.
+    """Thin layers of cells along grain boundaries, on both sides, or along sides of the body, in 2D.
 
     Attributes:
         first: Thickness of the first one, m.
         growth: Thickness of a layer over that of the one before.
         count: How many.
+        along: ``boundaries``, those between grains, and names of sides; not beside other sides.
     """
 
     first: Annotated[PositiveLength, Hint("a thickness such as '5 nm'")]
@@ -299,6 +300,7 @@ class BoundaryLayers(Frozen):
     count: Annotated[
         int, NUMBER, Within("too few or too many layers", "a whole number from 1 to 100", ge=1, le=100)
     ] = 5
+    along: tuple[Literal["boundaries", "left", "right", "bottom", "top"], ...] = ("boundaries",)
 
 
 def shape_of(value: Mapping[str, Any]) -> str | None:

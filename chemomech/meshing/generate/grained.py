@@ -60,7 +60,7 @@ def _of_polycrystal(case: Case, domain: Polycrystal) -> MeshArrays:
 
 def _layers(case: Case) -> Layers | None:
     words = case.mesh.layers
-    return None if words is None else Layers(words.first, words.growth, words.count)
+    return None if words is None else Layers(words.first, words.growth, words.count, words.along)
 
 
 def _of_map(case: Case, domain: MeasuredMap) -> MeshArrays:
