@@ -122,6 +122,7 @@ class Polycrystal(Frozen):
         grains: How many.
         spread: Standard deviation of the logarithm of the diameters; 0.35 in ``laguerre``.
         lloyd: How often grains are made more compact.
+        elongation: How many times longer grains are along y than across.
         seed: Of places and orientations.
         orientation: Of a single crystal: Bunge angles, degrees.
         misorientation: Of each boundary of a bicrystal, from left to right: ``random`` (a HAGB by ``seed``), ``twin``
@@ -147,6 +148,9 @@ class Polycrystal(Frozen):
         | None
     ) = None
     lloyd: Few = 3
+    elongation: Annotated[
+        float, NUMBER, Within("no grains of this form are made", "a number from 0.05 to 20", ge=0.05, le=20.0)
+    ] = 1.0
     seed: Seed = 0
     orientation: Annotated[
         tuple[Angle, Angle, Angle], Entries(3, "three angles such as ['0 deg', '0 deg', '0 deg']")
@@ -170,6 +174,7 @@ class Polycrystal(Frozen):
             "orientation": ("single",),
             "misorientation": ("bicrystal",),
             "spread": ("laguerre", "columnar"),
+            "elongation": ("voronoi", "laguerre"),
             **dict.fromkeys(("grain_size", "grains", "lloyd", "texture", "twins", "low_angle"), _MANY),
         }
         for key, kinds in belong.items():
@@ -279,12 +284,13 @@ class MeasuredMap(Frozen):
 
 
 class BoundaryLayers(Frozen):
-    """Thin layers of cells along grain boundaries, on both sides, in 2D.
+    """Thin layers of cells along grain boundaries, on both sides, or along sides of the body, in 2D.
 
     Attributes:
         first: Thickness of the first one, m.
         growth: Thickness of a layer over that of the one before.
         count: How many.
+        along: ``boundaries``, those between grains, and names of sides; not beside other sides.
     """
 
     first: Annotated[PositiveLength, Hint("a thickness such as '5 nm'")]
@@ -294,6 +300,7 @@ class BoundaryLayers(Frozen):
     count: Annotated[
         int, NUMBER, Within("too few or too many layers", "a whole number from 1 to 100", ge=1, le=100)
     ] = 5
+    along: tuple[Literal["boundaries", "left", "right", "bottom", "top"], ...] = ("boundaries",)
 
 
 def shape_of(value: Mapping[str, Any]) -> str | None:

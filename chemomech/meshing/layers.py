@@ -1,4 +1,4 @@
-"""Thin layers of stretched triangles along grain boundaries of a section, on both sides."""
+"""Thin layers of stretched triangles along the grain boundaries of a section, on both sides, and along its rim."""
 
 from __future__ import annotations
 
@@ -25,12 +25,13 @@ _SHARP = 0.5  # one plus the cosine of the turn: no layers in corners below 60 d
 
 @dataclass(frozen=True)
 class Layers:
-    """Layers along boundaries, on each side.
+    """Layers along grain boundaries, on each side, and along sides of the body.
 
     Attributes:
         first: Thickness of the layer at the boundary, m.
         growth: Thickness of a layer over that of the one before it.
         count: Number of layers.
+        along: ``boundaries``, those between two grains, and sides of the body by name.
 
     Raises:
         CaseError: If one of them is out of range.
@@ -39,6 +40,7 @@ class Layers:
     first: float
     growth: float = 1.3
     count: int = 5
+    along: tuple[str, ...] = ("boundaries",)
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.first) and self.first > 0.0):
@@ -95,18 +97,18 @@ class _Rings:
 def add_layers(
     points: Array,
     lines: Sequence[Longs],
-    inner: Flags,
+    chosen: Flags,
     pieces: Sequence[Region],
     layers: Layers,
     *,
     bare: Collection[int] = (),
 ) -> Layered:
-    """Put layers along all inner lines; they get thinner towards sharp corners, the rim and narrow places.
+    """Put layers along some lines; they get thinner towards sharp corners, other outer lines and narrow places.
 
     Args:
         points: Nodes, m, shape (n, 2).
         lines: Node numbers along each line.
-        inner: Which lines lie between two grains.
+        chosen: Along which lines.
         pieces: The pieces of grains.
         layers: Thicknesses.
         bare: Grains that get no layers.
@@ -114,7 +116,7 @@ def add_layers(
     Warns:
         UserWarning: If there is no room for layers somewhere.
     """
-    rings = _rings(lines, inner, pieces, bare)
+    rings = _rings(lines, chosen, pieces, bare)
     corner = points[rings.node]
     miter, length = _miters(corner, rings)
     total = float(layers.heights[-1])
@@ -144,7 +146,7 @@ def add_layers(
     return Layered(made, cells, owner, left, remaining)
 
 
-def _rings(lines: Sequence[Longs], inner: Flags, pieces: Sequence[Region], bare: Collection[int]) -> _Rings:
+def _rings(lines: Sequence[Longs], chosen: Flags, pieces: Sequence[Region], bare: Collection[int]) -> _Rings:
     node, owner, layered, after, before = [], [], [], [], []
     loops: list[list[slice]] = []
     total = 0
@@ -157,7 +159,7 @@ def _rings(lines: Sequence[Longs], inner: Flags, pieces: Sequence[Region], bare:
             node.append(ring)
             owner.append(np.full(count, number))
             layered.append(np.concatenate([
-                np.full(len(lines[k]) - 1, bool(inner[k]) and piece.grain not in bare) for k, _ in loop
+                np.full(len(lines[k]) - 1, bool(chosen[k]) and piece.grain not in bare) for k, _ in loop
             ]))  # fmt: skip
             after.append(total + (at + 1) % count)
             before.append(total + (at - 1) % count)

@@ -15,6 +15,8 @@ from chemomech.typing import Array, Flags
 
 _AREA = 5e-3  # by how much the area of a grain may change when its chains are cut
 _CORNER = np.deg2rad(15.0)  # smaller angles between chains are looked at again
+_SIDES = ("left", "right", "bottom", "top")
+_NEAR = 1e-9  # of the body: a chain nearer than this to a side lies on it
 _FINEST = 0.1  # of the size: edges are not made shorter than half of this for that
 
 
@@ -43,10 +45,10 @@ def fill_section(
     pieces = regions(coarse)
     if layers is None:
         return fill(cut.points, cut.lines, pieces, size, growth, progress)
-    inner = (coarse.left >= 0) & (coarse.right >= 0)
+    chosen = _layered(coarse, layers.along)
     bare: set[int] = set()
     while True:
-        band = add_layers(cut.points, cut.lines, inner, pieces, layers, bare=bare)
+        band = add_layers(cut.points, cut.lines, chosen, pieces, layers, bare=bare)
         try:
             core = fill(band.points, band.lines, band.pieces, size, growth, progress)
         except GrainError as error:
@@ -56,6 +58,19 @@ def fill_section(
             continue
         cells, grains = np.concatenate([band.cells, core.cells]), np.concatenate([band.grains, core.grains])
         return Filling(core.points, cells, grains)
+
+
+def _layered(section: PlanarMap, along: tuple[str, ...]) -> Flags:
+    """Chains between two grains, if these are to have layers, and those on the sides that are."""
+    inner = (section.left >= 0) & (section.right >= 0)
+    chosen = inner & ("boundaries" in along)
+    for k, name in enumerate(_SIDES):
+        if name in along:
+            axis, place = k // 2, section.bounds[k % 2, k // 2]
+            off = np.abs(section.points[section.segments, axis] - place).max(axis=1)
+            far = np.maximum.reduceat(off, section.first_segments[:-1])
+            chosen |= ~inner & (far < _NEAR * float(np.ptp(section.bounds, axis=0).max()))
+    return np.asarray(chosen)
 
 
 def _cut(section: PlanarMap, size: float, growth: float) -> tuple[Outline, PlanarMap]:

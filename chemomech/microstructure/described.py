@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -55,16 +56,19 @@ def _polycrystal(domain: Polycrystal) -> Microstructure:
         middles = (np.arange(len(turned)) + 0.5) / len(turned) * box[0]
         seeds = np.full((len(turned), dimension), 0.5) * np.array(box)
         seeds[:, 0] = middles
-        cut = tessellate(dimension, box, seeds=seeds, columnar="y", short_edges=0.0)
+        geometry = tessellate(dimension, box, seeds=seeds, columnar="y", short_edges=0.0).geometry
     else:
         spread = 0.35 if domain.kind == "laguerre" and domain.spread is None else domain.spread
+        form = np.where(np.arange(dimension) == 1, domain.elongation, 1.0)
+        mean = None if domain.grain_size is None else domain.grain_size / domain.elongation ** (1.0 / dimension)
         cut = tessellate(
-            dimension, box, number=domain.grains, mean_size=domain.grain_size, spread=spread, lloyd=domain.lloyd,
-            columnar="y" if domain.kind == "columnar" else None, seed=domain.seed,
+            dimension, (np.array(box) / form).tolist(), number=domain.grains, mean_size=mean, spread=spread,
+            lloyd=domain.lloyd, columnar="y" if domain.kind == "columnar" else None, seed=domain.seed,
         )  # fmt: skip
+        geometry = replace(cut.geometry, points=cut.geometry.points * form)
         turned = _orientations(domain, cut.partition.count)
     phase = np.zeros(len(turned), dtype=np.int32)
-    made = Microstructure.from_geometry(cut.geometry, (domain.material,), phase, turned, (_GROUP,), rules)
+    made = Microstructure.from_geometry(geometry, (domain.material,), phase, turned, (_GROUP,), rules)
     if domain.twins or domain.low_angle:
         made = with_characters(made, domain.twins or 0.0, domain.low_angle or 0.0, domain.seed, rules)
     return made

@@ -27,8 +27,8 @@ def generate(case: Case, sizes: Sizes | None = None) -> MeshArrays:
             cells.
 
     Raises:
-        CaseError: If a mesh file or a map can't be read, lacks what the case names, or does not close where it has to; or if a
-            periodic body is less than three cells wide.
+        CaseError: If a mesh file or a map can't be read, lacks what the case names, or does not close where it has to;
+            if there are no such grains; or if a periodic body is less than three cells wide.
     """
     domain = case.domain
     if isinstance(domain, MeshFile):

@@ -60,7 +60,7 @@ def _of_polycrystal(case: Case, domain: Polycrystal) -> MeshArrays:
 
 def _layers(case: Case) -> Layers | None:
     words = case.mesh.layers
-    return None if words is None else Layers(words.first, words.growth, words.count)
+    return None if words is None else Layers(words.first, words.growth, words.count, words.along)
 
 
 def _of_map(case: Case, domain: MeasuredMap) -> MeshArrays:
@@ -74,7 +74,8 @@ def _of_map(case: Case, domain: MeasuredMap) -> MeshArrays:
     for text in made.warnings:
         warnings.warn(text, stacklevel=2)
     arrays = made.mesh.to_arrays("class")
-    tags, phases = _materials(case, domain, arrays, dict(zip(made.structure.phases, made.structure.point_groups)))
+    groups = dict(zip(made.structure.phases, made.structure.point_groups, strict=True))
+    tags, phases = _materials(case, domain, arrays, groups)
     return replace(arrays, cell_tags=tags, phases=phases)
 
 
