@@ -58,29 +58,15 @@ class Fronts:
         self._start = local.initial()
         self._corners = {name: _corners(network, name) for name in self.classes}
         facets = _contact(physics)
-        self.depth = {name: self._depths(name, facets) for name in self.classes}
+        self.depth = {
+            name: _depths(physics, facets, network.c[name].function_space.tabulate_dof_coordinates())
+            for name in self.classes
+        }
         self.distance = self._ways()
         at = np.zeros(len(physics.mu.x.array), dtype=bool)
         at[fem.locate_dofs_topological(physics.space_mu, physics.body.dimension - 1, facets)] = True
         self._at = {name: nodes[at[nodes]] for name, nodes in network.nodes.items()}
         self.grain_size = self._grain_size()
-
-    def _depths(self, name: str, facets: Ints) -> Array:
-        """By asking every rank for the distance from the contact's facets it holds."""
-        msh, fdim = self._physics.body.mesh, self._physics.body.dimension - 1
-        x = self._network.c[name].function_space.tabulate_dof_coordinates()
-        all_x = self._comm.allgather(x)
-        everywhere = np.concatenate(all_x)
-        distance = np.full(len(everywhere), np.inf)
-        if len(facets) and len(everywhere):
-            tree = geometry.bb_tree(msh, fdim, entities=facets)
-            middles = geometry.create_midpoint_tree(msh, fdim, facets)
-            nearest = geometry.compute_closest_entity(tree, middles, msh, everywhere)
-            distance = np.sqrt(geometry.squared_distance(msh, fdim, nearest, everywhere))
-        least = np.empty_like(distance)
-        self._comm.Allreduce(distance, least, op=MPI.MIN)
-        first = sum(len(part) for part in all_x[: self._comm.rank])
-        return least[first : first + len(x)] * self._physics.scales.length
 
     def _ways(self) -> dict[str, Array]:
         """By Dijkstra's algorithm on rank 0, nodes being known by their number in the mesh that was given."""
@@ -227,6 +213,30 @@ class Fronts:
         return np.concatenate(self._comm.allgather(np.concatenate(found)))
 
 
+def grain_front(physics: ChemoMechanics) -> float | None:
+    """Depth of the front in the grains of a body of one phase, m; None without a contact. Collective.
+
+    That is where c has covered 0.157 of the way from c at t = 0 to the largest at the contact; 0 if the first cells
+    hold it all.
+    """
+    if len(physics.phases) > 1 or physics.case.mode == "equilibrium":
+        return None
+    body, comm = physics.body, physics.body.mesh.comm
+    facets = _contact(physics)
+    if comm.allreduce(len(facets)) == 0:
+        return None
+    c = physics.c[physics.phases[0]]
+    start = physics.initial_concentration()[physics.phases[0]]
+    at = fem.locate_dofs_topological(c.function_space, body.dimension - 1, facets)
+    source = global_max(comm, float(np.max(c.x.array[at], initial=-np.inf)))
+    gained = source - start
+    part = np.divide(c.x.array - start, gained, out=np.zeros(len(start)), where=gained > 1e-9 * source)
+    depth = _depths(physics, facets, body.dof_coordinates(c.function_space))
+    corners = c.function_space.dofmap.list
+    beyond, length = global_max(comm, np.array(_front(depth[corners], part[corners]))).tolist()
+    return float(length) if beyond > 0.0 else 0.0
+
+
 def _front(distance: Array, part: Array) -> tuple[float, float]:
     """Distance of the farthest corner at the level, and of the level itself."""
     return float(np.max(distance, initial=0.0, where=part >= LEVEL)), front_distance(distance, part, LEVEL)
@@ -237,6 +247,23 @@ def _corners(network: Network, name: str) -> Ints:
     space = network.c[name].function_space
     n = space.mesh.topology.index_map(space.mesh.topology.dim).size_local
     return np.asarray(space.dofmap.list[:n], dtype=np.int32)
+
+
+def _depths(physics: ChemoMechanics, facets: Ints, x: Array) -> Array:
+    """Distance of points of this rank from facets of all ranks, m; each rank tells that from its own. Collective."""
+    msh, fdim, comm = physics.body.mesh, physics.body.dimension - 1, physics.body.mesh.comm
+    parts = comm.allgather(x)
+    everywhere = np.concatenate(parts)
+    distance = np.full(len(everywhere), np.inf)
+    if len(facets) and len(everywhere):
+        tree = geometry.bb_tree(msh, fdim, entities=facets)
+        middles = geometry.create_midpoint_tree(msh, fdim, facets)
+        nearest = geometry.compute_closest_entity(tree, middles, msh, everywhere)
+        distance = np.sqrt(geometry.squared_distance(msh, fdim, nearest, everywhere))
+    least = np.empty_like(distance)
+    comm.Allreduce(distance, least, op=MPI.MIN)
+    first = sum(len(part) for part in parts[: comm.rank])
+    return least[first : first + len(x)] * physics.scales.length
 
 
 def _contact(physics: ChemoMechanics) -> Ints:

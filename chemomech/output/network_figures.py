@@ -190,6 +190,8 @@ def _field(
 def draw_fronts(rows: Mapping[str, Sequence[float]], path: Path, *, title: str = "") -> bool:
     """L against the square root of time for each class, with D = L^2/4t; no file if nothing has moved.
 
+    A class that its neighbours fill at junctions has no front that goes as sqrt(t), and gets no D.
+
     Args:
         rows: The history.
         path: The PNG file.
@@ -221,13 +223,19 @@ def draw_fronts(rows: Mapping[str, Sequence[float]], path: Path, *, title: str =
         ax = figure.subplots()
         for k, (boundary, distance) in enumerate(fronts.distance.items()):
             colour = _COLOURS[k % len(_COLOURS)]
+            shown = distance > 0.0
             try:
-                d = fronts.diffusivity(boundary).diffusivity
+                found = fronts.diffusivity(boundary)
             except CaseError:
                 ax.plot([], [], color=colour, marker="o", ms=3.5, lw=0, label=f"{boundary}: no front")
                 continue
-            text = f"{boundary}: $L^2/4t$ = {_scientific(d)} m²/s"
-            ax.plot(root, distance / scale, color=colour, marker="o", ms=3.5, lw=0, label=text)
+            d, text = found.diffusivity, f"{boundary}: not as $\\sqrt{{t}}$"
+            parabolic = abs(found.exponent - 0.5) < 0.1
+            if parabolic:
+                text = f"{boundary}: $L^2/4t$ = {_scientific(d)} m²/s"
+            ax.plot(root[shown], distance[shown] / scale, color=colour, marker="o", ms=3.5, lw=0, label=text)
+            if not parabolic:
+                continue
             reach = min(float(root[-1]), float(distance.max()) / np.sqrt(4.0 * d * step))
             ax.plot([0.0, reach], [0.0, np.sqrt(4.0 * d * step) * reach / scale], color=colour, lw=1.2)
         ax.set_xlim(left=0.0)
