@@ -9,7 +9,6 @@ docs/silver/runs.json, and the tables of the page are written anew from all that
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 import chemomech as cm
 from chemomech.analysis.front_history import FrontHistory
@@ -110,6 +110,7 @@ def cases() -> dict[str, cm.Case]:
         "chi_gb = -1": contact(6e-4, interaction=-1.0),
         "grains hold 0.5 %": contact(5e-3),
         "grains hold 30 %": contact(0.3),
+        "grains hold 30 %, their D / 1000": contact(0.3) | {f"{SILVER}.diffusivity": 1e-23},
         "D of grains x 100": {f"{SILVER}.diffusivity": 1e-18},
         "D of grains x 10 000": {f"{SILVER}.diffusivity": 1e-16},
         "D of the twin x 100": {f"{TWIN}.diffusivity": 1.7e-16},
@@ -169,7 +170,9 @@ def make(names: Sequence[str]) -> dict[str, Any]:
             result = cm.run(every[name], Path(folder) / "run" if keep else None)
             if keep:
                 for picture, own in (("grain_boundaries", "silver-network"), ("fronts", "silver-fronts")):
-                    shutil.copy(Path(folder) / "run" / "figures" / f"{picture}.png", FIGURES / f"{own}.png")
+                    whole = Image.open(Path(folder) / "run" / "figures" / f"{picture}.png").convert("RGB")
+                    whole.thumbnail((1100, 1600))
+                    whole.save(FIGURES / f"{own}.png", optimize=True)
         known[name] = numbers(result)
         print(f"{name}: {json.dumps(known[name])}", flush=True)
         RUNS.parent.mkdir(exist_ok=True)
@@ -177,5 +180,104 @@ def make(names: Sequence[str]) -> dict[str, Any]:
     return known
 
 
+def row(*cells: str) -> str:
+    """A line of a table."""
+    return f"| {' | '.join(cells)} |"
+
+
+def percent(part: float) -> str:
+    """With two digits."""
+    return f"{100.0 * part:.2g} %" if part < 0.99 else f"{100.0 * part:.0f} %"
+
+
+def claims(runs: Mapping[str, Any]) -> str:
+    """Network, pair and crystal."""
+    lines = [
+        row(
+            "run",
+            "front along / straight (µm)",
+            "$L^2/4t$ (m²/s)",
+            "mean of HAGB",
+            "LAGB / HAGB",
+            "twin / HAGB",
+            "regime",
+        ),
+        row(*["---"] * 7),
+    ]
+    for name in ("network", "twin and random", "twin slow only", "twin poor only", "twin neither"):
+        r = runs[name]
+        means = r["boundary_mean_concentration"]
+        parts = [percent(means[k] / means["HAGB"]) if k in means else "–" for k in ("LAGB", "twin")]
+        front = f"{1e6 * r['front_distance_m']:.2f} / {1e6 * r['front_depth_m']:.2f}"
+        digits, power = f"{r['D_from_front']:.2e}".split("e")
+        d = f"${digits}\\cdot10^{{{int(power)}}}$"
+        lines.append(row(name, front, d, f"{means['HAGB']:.4f}", *parts, r["harrison_regime"]))
+    return "\n".join(lines)
+
+
+def mechanics(runs: Mapping[str, Any]) -> str:
+    """With stress against without."""
+    lines = [
+        row(
+            "body",
+            "$\\sigma_h$ beside full boundaries (MPa)",
+            "$c$ at the contact",
+            "uptake with / without",
+            "front with / without",
+        ),
+        row(*["---"] * 5),
+    ]
+    for name in ("network", "clamped 1.5 um", "clamped 0.37 um"):
+        r, free = runs[name], runs[f"{name}, no stress"]
+        uptake = r["boundary_lithium_gained_mol_per_m"] / free["boundary_lithium_gained_mol_per_m"]
+        front = r["front_distance_m"] / free["front_distance_m"]
+        stress = f"{r['hydrostatic_beside_boundaries_Pa'] / 1e6:.1f}".replace("-", "−")
+        held = f"{r['HAGB_at_contact']:.3f} ({free['HAGB_at_contact']:.3f})"
+        lines.append(row(name, stress, held, f"{uptake:.4f}", f"{front:.3f}"))
+    return "\n".join(lines)
+
+
+def sensitivity(runs: Mapping[str, Any]) -> str:
+    """What changes with the assumptions, on a film with a twin and a random boundary."""
+    lines = [
+        row(
+            "changed",
+            "$L$ (µm)",
+            "$c$ at the contact",
+            "uptake of boundaries",
+            "twin / HAGB",
+            "grains / boundaries",
+            "regime",
+        ),
+        row(*["---"] * 7),
+    ]
+    base = runs["twin and random"]
+    for name in ("twin and random", *list(runs)[list(runs).index("dG - 2 kJ/mol") :]):
+        r = runs[name]
+        means, gained = r["boundary_mean_concentration"], r["boundary_lithium_gained_mol_per_m"]
+        lines.append(
+            row(
+                "nothing" if r is base else name.replace("dG", "$\\Delta G$").replace("chi_gb", "$\\chi_{\\rm gb}$"),
+                f"{1e6 * r['front_distance_m']:.2f}",
+                f"{r['HAGB_at_contact']:.3f}",
+                f"{gained / base['boundary_lithium_gained_mol_per_m']:.3f}",
+                percent(means["twin"] / means["HAGB"]),
+                f"{r['grain_lithium_gained_mol_per_m'] / gained:.2g}",
+                r["harrison_regime"],
+            )
+        )
+    return "\n".join(lines)
+
+
+def write(runs: Mapping[str, Any]) -> None:
+    """Put the tables into the page."""
+    text = PAGE.read_text(encoding="utf-8")
+    for table in (claims, mechanics, sensitivity):
+        first, last = f"<!-- {table.__name__} -->", f"<!-- end of {table.__name__} -->"
+        before, rest = text.split(first)
+        text = f"{before}{first}\n{table(runs)}\n{last}{rest.split(last)[1]}"
+    PAGE.write_text(text, encoding="utf-8")
+
+
 if __name__ == "__main__":
-    make(sys.argv[1:])
+    write(make(sys.argv[1:]))

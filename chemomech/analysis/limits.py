@@ -53,7 +53,8 @@ class Passed:
     @property
     def text(self) -> str:
         """What a user is told when it happens."""
-        place = f"({', '.join(metric(x) for x in self.position_m)})"
+        size = max(map(abs, self.position_m))
+        place = f"({', '.join(metric(x if abs(x) > 1e-3 * size else 0.0) for x in self.position_m)})"
         if self.kind == STRAIN:
             return (
                 f"a strain of {100.0 * self.value:.2g} % in {self.material} at {place} passes "
