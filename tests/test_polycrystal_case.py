@@ -19,10 +19,11 @@ from chemomech.meshing.generate import generate
 from chemomech.meshing.quality import quality
 from chemomech.microstructure.described import polycrystal_of
 from chemomech.microstructure.relations import SIGMA3, disorientation, rotated, twin_deviation
-from tests.test_ebsd import ang
+from tests.test_ebsd import ang, ang_rows, euler, square
 from tests.tools import gathered, physics_of
 
 UM = 1e-6
+alone = pytest.mark.skipif(MPI.COMM_WORLD.size > 1, reason="no other rank takes part")
 SIDES = ("left", "right", "bottom", "top", "back", "front")
 SILVER: dict[str, Any] = {"library": "Ag", "elasticity": {"kind": "cubic"}}
 
@@ -60,6 +61,7 @@ def pairs_of(mesh: MeshArrays, name: str) -> tuple[np.ndarray, np.ndarray]:
 # -- what is made ----------------------------------------------------------------------------------------------
 
 
+@alone
 @pytest.mark.parametrize(
     "words",
     [
@@ -102,6 +104,7 @@ def test_bodies_of_grains(words: dict[str, Any]) -> None:
     assert all(np.array_equal(a, b) for a, b in zip(mesh.to_dict().values(), again.to_dict().values(), strict=True))
 
 
+@alone
 def test_seeds_and_sizes() -> None:
     one, other = (generate(case(grains(seed=k), mesh={"size": "0.8 um"})) for k in (0, 1))
     assert np.abs(one.orientations - other.orientations).max() > 0.1
@@ -113,6 +116,7 @@ def test_seeds_and_sizes() -> None:
     assert along > 2.0 * across
 
 
+@alone
 def test_shares_of_classes() -> None:
     """Twins and low angles as asked for, twins in their planes; and the limits of the classes."""
     given = case(grains(grains=80, twins=0.25, low_angle=0.15, size=["20 um", "20 um"]), mesh={"size": "1.5 um"})
@@ -124,7 +128,8 @@ def test_shares_of_classes() -> None:
     two, along = pairs_of(mesh, "twin")
     first, second = mesh.orientations[two[:, 0]], mesh.orientations[two[:, 1]]
     off, normals = twin_deviation(first, second, SIGMA3, "m-3m")
-    assert off.max() < 1e-4
+    assert np.median(off) < 1e-4
+    assert off.max() < 15.0 / 3.0**0.5
     tilt = np.degrees(np.arcsin(np.abs(np.einsum("fpi,fi->fp", normals, along)))).min(axis=1)
     assert np.median(tilt) < 10.0
     two, _ = pairs_of(mesh, "LAGB")
@@ -135,6 +140,7 @@ def test_shares_of_classes() -> None:
         generate(given.replace({"domain.twins": 0.9, "domain.low_angle": None}))
 
 
+@alone
 @pytest.mark.parametrize(("turn", "name"), [("random", "HAGB"), ("twin", "twin"), (20.0, "HAGB"), ("9 deg", "LAGB")])
 def test_bicrystals(turn: Any, name: str) -> None:
     mesh = generate(case(grains(kind="bicrystal", grains=None, misorientation=turn), mesh={"size": "1 um"}))
@@ -154,6 +160,7 @@ def test_bicrystals(turn: Any, name: str) -> None:
         assert np.degrees(np.arctan2(left[1, 0], left[0, 0])) == pytest.approx(float(angle[0]) / 2.0, abs=1e-6)
 
 
+@alone
 def test_boundaries_side_by_side() -> None:
     turns = ["twin", "random", "twin", "8 deg"]
     mesh = generate(case(grains(kind="bicrystal", grains=None, misorientation=turns), mesh={"size": "0.6 um"}))
@@ -165,6 +172,7 @@ def test_boundaries_side_by_side() -> None:
     assert at["HAGB"] == pytest.approx(np.array([-0.9]) * UM, abs=1e-9)
 
 
+@alone
 def test_texture() -> None:
     words = grains(texture={"direction": [1, 1, 1], "along": "y"}, grains=30)
     mesh = generate(case(words, mesh={"size": "1 um"}))
@@ -175,6 +183,7 @@ def test_texture() -> None:
 # -- layers ----------------------------------------------------------------------------------------------------
 
 
+@alone
 @pytest.mark.parametrize("along", [["bottom"], ["boundaries"], ["boundaries", "bottom", "left"]])
 def test_layers(along: list[str]) -> None:
     """Thin cells where they were asked for, up to the sides and on both sides of boundaries that end there."""
@@ -203,6 +212,7 @@ def test_layers(along: list[str]) -> None:
     assert (thin["HAGB"] > 0.8) == ("boundaries" in along)
 
 
+@alone
 def test_layers_reach_the_end_of_a_side() -> None:
     """Also where boundaries that have none stand on it."""
     words = {"first": "4 nm", "growth": 1.0, "count": 5, "along": ["bottom"]}
@@ -225,6 +235,7 @@ MADE = {
 }
 
 
+@alone
 def test_made_map() -> None:
     """Through all that a measured map goes through: grains found again, twins still along their planes, y up."""
     given = case({"made": MADE | {"lost": 0.05}}, mesh={"size": "0.4 um"})
@@ -243,13 +254,20 @@ def test_made_map() -> None:
     assert other.points.shape != mesh.points.shape
 
 
+def blocks(folder: Path) -> Path:
+    """An .ang file of 24 by 16 points 0.5 um apart: six grains of 8 by 8 points."""
+    x, y = square(16, 24)
+    of = (x // 4.0 + 3 * (y // 4.0)).astype(int)
+    return ang(folder / "map.ang", ang_rows(euler(6)[of], x, y), columns=24, even=24, rows=16)
+
+
+@alone
 def test_a_map_from_a_file(tmp_path: Path) -> None:
     """The case makes of it what ``chemomech mesh`` makes, turned by half a turn about x."""
-    path = tmp_path / "map.ang"
-    ang(path)
-    given = case({"path": str(path), "minimum": 1}, mesh={"size": "0.5 um"})
+    path = blocks(tmp_path)
+    given = case({"path": str(path)}, mesh={"size": "0.5 um"})
     mesh = generate(given)
-    plain = cm.mesh_map(path, 0.5 * UM, minimum=1).mesh.to_arrays("class")
+    plain = cm.mesh_map(path, 0.5 * UM).mesh.to_arrays("class")
     low, high = plain.points.min(axis=0), plain.points.max(axis=0)
     assert mesh.points[:, 0] == pytest.approx(plain.points[:, 0] - low[0], abs=1e-15)
     assert mesh.points[:, 1] == pytest.approx(high[1] - plain.points[:, 1], abs=1e-15)
@@ -258,11 +276,13 @@ def test_a_map_from_a_file(tmp_path: Path) -> None:
     vectors = np.random.default_rng(0).standard_normal((len(plain.orientations), 3))
     there = vectors * [1.0, -1.0, -1.0]
     assert rotated(mesh.orientations, there) == pytest.approx(rotated(plain.orientations, vectors), abs=1e-12)
-    part = generate(given.replace({"domain.crop": ["1 um", "0 um", "3 um", "1 um"]}))
-    assert part.points.max(axis=0) == pytest.approx([2 * UM, UM, 0.0], abs=1e-12)
+    part = generate(given.replace({"domain.crop": ["2 um", "0 um", "7 um", "3 um"]}))
+    assert part.points.max(axis=0) == pytest.approx([5 * UM, 3 * UM, 0.0], abs=1e-12)
     # The lower right part of the picture: its corner has the orientation that the whole map has there.
     inside = [m.points[m.cells].mean(axis=1)[:, :2] for m in (mesh, part)]
-    nearest = [int(np.argmin(((x - p) ** 2).sum(axis=1))) for x, p in zip(inside, ([1.1e-6, 1e-7], [1e-7, 1e-7]))]
+    nearest = [
+        int(np.argmin(((x - p) ** 2).sum(axis=1))) for x, p in zip(inside, ([3e-6, 1e-6], [1e-6, 1e-6]), strict=True)
+    ]
     turned = [m.orientations[m.cell_grain[[k]]] for m, k in zip((mesh, part), nearest, strict=True)]
     assert disorientation(*turned, "m-3m")[0] == pytest.approx(0.0, abs=1e-3)
     half = generate(given.replace({"domain.scale": 0.5, "mesh.size": "0.25 um"}))
@@ -271,10 +291,12 @@ def test_a_map_from_a_file(tmp_path: Path) -> None:
 
 # -- what is refused -------------------------------------------------------------------------------------------
 
+LINE = {"position": [0, 0], "burgers": ["1 nm", 0], "core": "1 nm"}
 BI = {"kind": "bicrystal", "grains": None}
 MAP = {"shape": "ebsd", "size": None, "grains": None, "kind": None, "made": MADE}
 
 
+@alone
 @pytest.mark.parametrize(
     ("domain", "more", "message"),
     [
@@ -298,13 +320,13 @@ MAP = {"shape": "ebsd", "size": None, "grains": None, "kind": None, "made": MADE
         ({"classes": {"high_angle": "1 deg"}}, {}, r"domain\.classes\.high_angle = 1\.0: there is no angle between"),
         ({"material": "gold"}, {}, r"domain\.material = 'gold'"),
         ({}, {"mesh": {"size": "5 um"}}, r"mesh\.size = '5 um': a cell would be larger than a grain"),
-        ({}, {"mesh": {"structured": True}}, r"mesh\.structured: right-angled cells can't follow"),
+        ({}, {"mesh": {"structured": True}}, r"mesh\.structured = True: right-angled cells can't follow"),
         ({}, {"mesh": {"adapt": {}}}, r"mesh\.adapt: grains are not meshed anew"),
-        ({}, {"mesh": {"core_size": "1 nm"}}, r"mesh\.core_size: there are no dislocation cores"),
-        ({}, {"mesh": {"size": "1 um", "boundary_size": "2 um"}}, r"mesh\.boundary_size = '2 um': cells can't be larger"),
+        ({}, {"mesh": {"core_size": "1 nm"}}, r"mesh\.core_size = '1 nm': there are no dislocation cores"),
+        ({}, {"mesh": {"size": "1 um", "boundary_size": "2 um"}}, r"mesh\.boundary_size = '2 um': cells can't"),
         ({}, {"mesh": {"layers": {"growth": 2.0}}}, r"mesh\.layers\.first: is missing"),
         ({"size": ["3 um"] * 3}, {"mesh": {"layers": {"first": "1 nm"}}}, r"mesh\.layers: thin layers are made in 2D"),
-        ({}, {"dislocations": [{"position": [0, 0], "burgers": ["1 nm", 0], "core": "1 nm"}]}, "dislocations: .* among"),
+        ({}, {"dislocations": [LINE]}, r"dislocations = .*: dislocations and misfits are computed in bodies of one"),
         ({}, {"boundaries": {"back": {"roller": True}}}, r"boundaries\.back: a polycrystal has no boundary 'back'"),
         ({}, {"grain_boundaries": {"Twin": {"diffusivity": 1e-14}}}, r"grain_boundaries\.Twin.*did you mean 'twin'"),
         (MAP | {"made": None}, {}, r"domain\.path: is missing"),
@@ -319,14 +341,14 @@ def test_refused(domain: dict[str, Any], more: dict[str, Any], message: str) -> 
         case(grains(**domain), **more)
 
 
+@alone
 @pytest.mark.parametrize(
     ("domain", "more", "message"),
     [
         (MAP | {"crop": ["20 um", 0, "30 um", "1 um"]}, {}, r"domain\.crop.*no point of the map lies there"),
-        (MAP | {"quality": {"ci": 0.1}}, {}, r"domain\.\S*ci"),
+        (MAP | {"quality": {"ci": 0.1}}, {}, r"domain\.quality = 'ci': the map has no such values"),
         (MAP | {"made": MADE | {"step": "1.5 um"}}, {}, r"domain\.made\.step = 1\.5e-06: grains would be lost"),
         (MAP, {"boundaries": {"free": {"roller": True}}}, r"boundaries\.free.*the map has no boundary of this name"),
-        ({"kind": "laguerre", "spread": 1.0, "grains": 300}, {}, r"domain\.spread = 1\.0"),
     ],
 )  # fmt: skip
 def test_refused_when_it_is_made(domain: dict[str, Any], more: dict[str, Any], message: str) -> None:
@@ -334,24 +356,26 @@ def test_refused_when_it_is_made(domain: dict[str, Any], more: dict[str, Any], m
         generate(case(grains(**domain), **more))
 
 
+@alone
 def test_grains_belong_to_grains() -> None:
     for words in ({"boundary_size": "1 nm"}, {"layers": {"first": "1 nm"}}):
-        with pytest.raises(CaseError, match=r"mesh\.\w+: there are no grains"):
+        with pytest.raises(CaseError, match=r"mesh\.\w+.*: there are no grains"):
             case({"size": ["9 um", "9 um"]}, mesh=words)
 
 
+@alone
 def test_phases_of_a_map_and_materials(tmp_path: Path) -> None:
-    path = ang(tmp_path / "map.ang")
+    path = blocks(tmp_path)
     two = {"silver": SILVER, "other": SILVER}
     with pytest.raises(CaseError, match=r"domain\.materials = 'Nickel': this phase of the map has no material"):
-        generate(case({"path": str(path), "minimum": 1}, materials=two))
-    named = case({"path": str(path), "minimum": 1, "materials": {"Nickel": "other"}}, materials=two)
+        generate(case({"path": str(path)}, materials=two))
+    named = case({"path": str(path), "materials": {"Nickel": "other"}}, materials=two)
     assert generate(named).phases == {"other": 1}
     with pytest.raises(CaseError, match=r"the phase 'Nickel' of the map is hexagonal"):
         text = path.read_text().replace("Symmetry 43", "Symmetry 62")
         hexagonal = tmp_path / "hex.ang"
         hexagonal.write_text(text)
-        generate(case({"path": str(hexagonal), "minimum": 1}))
+        generate(case({"path": str(hexagonal)}))
 
 
 # -- what the physics gets -------------------------------------------------------------------------------------
@@ -392,10 +416,8 @@ def test_the_same_as_from_a_file(tmp_path: Path) -> None:
         other.summary["free_energy_J_per_m"], rel=1e-9, abs=0.0
     )
     if comm.size == 1:
-        uniform = cm.run(here.replace({"materials.silver.elasticity": {"kind": "isotropic", "youngs_modulus": "81 GPa",
-                                                                        "poissons_ratio": 0.37}}))  # fmt: skip
-        gap = uniform.summary["free_energy_J_per_m"] / result.summary["free_energy_J_per_m"] - 1.0
-        assert abs(gap) > 0.01
+        stiff = cm.run(here.replace({"domain.texture": {"direction": [1, 1, 1], "along": "y"}}))
+        assert stiff.summary["free_energy_J_per_m"] > 1.2 * result.summary["free_energy_J_per_m"]
 
 
 FILM = {
@@ -409,10 +431,10 @@ def film(**more: Any) -> cm.Case:
     slow = {"diffusivity": "1.7e-18 m^2/s", "segregation_energy": "-9000 J/mol"}
     fast = {"diffusivity": "1.7e-14 m^2/s", "segregation_energy": "-20444 J/mol"}
     given = {
-        "temperature": "30 degC", "materials": {"silver": silver}, "mesh": {"size": "0.6 um", "boundary_size": "0.3 um"},
+        "temperature": "30 degC", "materials": {"silver": silver},
         "grain_boundaries": {"HAGB": fast, "twin": slow, "LAGB": slow},
         "boundaries": {"bottom": {"chemical_potential": "0 J/mol"}}, "time": {"end": "20 s"},
-        "output": {"figures": False},
+        "output": {"figures": False}, "mesh": {"size": "0.6 um", "boundary_size": "0.3 um"},
     }  # fmt: skip
     return case(grains(**FILM), **given | more)
 
@@ -443,6 +465,7 @@ def test_classes_reach_the_boundaries(tmp_path: Path) -> None:
 # -- built-in cases --------------------------------------------------------------------------------------------
 
 
+@alone
 def test_single_crystal_case() -> None:
     """It takes up what a half-space takes up, 2 c sqrt(D t/pi), and the rest of it nothing."""
     result = cm.run(cm.Case.load("ag-single-crystal").replace({"output.figures": False}))
@@ -452,6 +475,7 @@ def test_single_crystal_case() -> None:
     assert result.summary["concentration_max"] < 1e-3
 
 
+@alone
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", ["ag-grain-boundary-network", "ag-twin-vs-random", "ag-ebsd"])
