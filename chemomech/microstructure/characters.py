@@ -23,7 +23,7 @@ from chemomech.typing import Array
 _TREE = 1.0 / 3.0  # of all boundaries: as many as a chain through all grains has, about
 _SHORT = 0.05  # of the whole: so much less than asked for is still near enough
 _ALONG = 8.0  # degrees between a twin plane and a boundary that is still called coherent
-_TILTS = (4.0, 12.0)  # degrees: the low angles that are made, well within LAGB
+_TILTS = (0.15, 0.75)  # of the way from one limit of low angles to the other: those that are made
 _PLANES = np.array([[1.0, 1.0, 1.0], [-1.0, 1.0, 1.0], [1.0, -1.0, 1.0], [1.0, 1.0, -1.0]]) / 3.0**0.5
 _NORMAL = _PLANES[0]
 
@@ -34,6 +34,7 @@ def with_characters(
     low_angle: float,
     seed: int,
     rules: Sequence[Rule] = DEFAULT_RULES,
+    limits: tuple[float, float] = LAGB,
 ) -> Microstructure:
     """The same cubic grains with other orientations, so that given shares of the boundaries are twins and LAGB.
 
@@ -42,14 +43,15 @@ def with_characters(
     Args:
         structure: Grains with their geometry, of one cubic phase.
         twins: Share of coherent 60 degrees <111> twins in the length or area of all boundaries.
-        low_angle: Share of boundaries of 4 to 12 degrees; what comes by chance is some 2 to 5 % more.
+        low_angle: Share of low-angle boundaries; what comes by chance is some 2 to 5 % more.
         seed: Of all random numbers.
         rules: How boundaries are classified.
+        limits: Angles between which those of low angle lie, degrees.
 
     Raises:
         CaseError: If the shares can't be reached: every grain has one orientation, so that few boundaries are free.
     """
-    made = _Turning(structure, seed, min((twins + low_angle) / _TREE, 1.0))
+    made = _Turning(structure, seed, min((twins + low_angle) / _TREE, 1.0), limits)
     made.twin(twins)
     made.tilt(low_angle)
     total = float(structure.measures.sum())
@@ -74,10 +76,11 @@ class _Turning:
         seed: Of all random numbers.
         growth: How often a grain beside one that is fixed already is preferred to two that are free: the more is asked
             of the boundaries, the fewer grains each of them may take.
+        limits: Angles between which those of low angle lie, degrees.
     """
 
-    def __init__(self, structure: Microstructure, seed: int, growth: float) -> None:
-        self.structure, self.growth = structure, growth
+    def __init__(self, structure: Microstructure, seed: int, growth: float, limits: tuple[float, float]) -> None:
+        self.structure, self.growth, self._limits = structure, growth, limits
         self.rng = np.random.default_rng([seed, 2])
         self.orientations = uniform_orientations(len(structure), self.rng)
         self._free = np.ones(len(structure), dtype=bool)
@@ -104,10 +107,10 @@ class _Turning:
         """Make boundaries of low angles until they are ``share`` of all, or nothing more fits."""
 
         def both(_: int, first: int, second: int) -> None:
-            self.orientations[second] = _tilted(self.orientations[first], self.rng)
+            self.orientations[second] = _tilted(self.orientations[first], self._limits, self.rng)
 
         def one(_: int, fixed: int) -> Array:
-            return _tilted(self.orientations[fixed], self.rng)
+            return _tilted(self.orientations[fixed], self._limits, self.rng)
 
         self._assign(share, both, one)
 
@@ -118,7 +121,7 @@ class _Turning:
         others = pairs[self._around[grain]].sum(axis=1) - grain
         others = others[~self._free[others]]
         same = np.tile(orientation, (len(others), 1))
-        return bool(np.any(disorientation_angles(self.orientations[others], same, "m-3m") < LAGB[0]))
+        return bool(np.any(disorientation_angles(self.orientations[others], same, "m-3m") < self._limits[0]))
 
     def _assign(
         self, share: float, both: Callable[[int, int, int], None], one: Callable[[int, int], Array | None]
@@ -197,10 +200,10 @@ def _fitting_twin(orientation: Array, normal: Array, dimension: int) -> Array | 
     return twin_across(orientation, planes[best]) if off[best] <= _ALONG else None
 
 
-def _tilted(orientation: Array, rng: np.random.Generator) -> Array:
-    """A crystal a few degrees away, about a random axis."""
+def _tilted(orientation: Array, limits: tuple[float, float], rng: np.random.Generator) -> Array:
+    """A crystal a few degrees away, well within the limits, about a random axis."""
     axis = rng.standard_normal(3)
-    half = 0.5 * np.radians(rng.uniform(*_TILTS))
+    half = 0.5 * np.radians(limits[0] + (limits[1] - limits[0]) * rng.uniform(*_TILTS))
     return np.asarray(
         product(np.concatenate([[np.cos(half)], np.sin(half) * axis / np.linalg.norm(axis)]), orientation)
     )

@@ -70,7 +70,8 @@ def _polycrystal(domain: Polycrystal) -> Microstructure:
     phase = np.zeros(len(turned), dtype=np.int32)
     made = Microstructure.from_geometry(geometry, (domain.material,), phase, turned, (_GROUP,), rules)
     if domain.twins or domain.low_angle:
-        made = with_characters(made, domain.twins or 0.0, domain.low_angle or 0.0, domain.seed, rules)
+        limits = domain.classes.low_angle, domain.classes.high_angle
+        made = with_characters(made, domain.twins or 0.0, domain.low_angle or 0.0, domain.seed, rules, limits)
     return made
 
 
