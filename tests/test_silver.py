@@ -177,7 +177,7 @@ def test_front_in_grains_without_boundaries() -> None:
 
 # ---- values on boundaries --------------------------------------------------------------------------------
 def test_fraction_at_points_of_a_class() -> None:
-    given, arrays = plane()
+    given, arrays = plane(time={"end": 100.0})
     result = finished(run(begun(given, arrays)))
     y = np.array([0.31e-6, 1.7e-6, 3.3e-6])
     points = np.column_stack([np.zeros(3), y])
@@ -205,7 +205,7 @@ def test_fraction_at_points_of_a_plane_in_space() -> None:
 
 def test_von_mises_stress_around_fronts() -> None:
     opens = BOUNDARY | {"partial_molar_volume": "9e-6 m^3/mol"}
-    given, arrays = plane()
+    given, arrays = plane(time={"end": 10.0})
     made = run(
         begun(case({"HAGB": opens}, **{k: getattr(given, k) for k in ("boundaries", "initial", "time")}), arrays)
     )

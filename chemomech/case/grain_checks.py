@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from chemomech.case.checking import Errors, unknown_material
-from chemomech.case.grains import MeasuredMap, Polycrystal
+from chemomech.case.grain_boundaries import DEFAULT
+from chemomech.case.grains import CLASSES, MeasuredMap, Polycrystal
 from chemomech.case.parts import MeshFile
 from chemomech.errors import CaseError
-from chemomech.frozen import listing
+from chemomech.frozen import did_you_mean, listing
 from chemomech.units import pretty
 
 if TYPE_CHECKING:
@@ -41,6 +43,12 @@ def grain_domain_problems(case: Case) -> Errors:
             yield CaseError(
                 key, None, "dislocations and misfits are computed in bodies of one orientation, not among grains",
                 "none, or a rectangle, a box or a mesh file",
+            )  # fmt: skip
+    for name in case.grain_boundaries:
+        if name != DEFAULT and not any(fnmatchcase(known, name) for known in CLASSES):
+            yield CaseError(
+                f"grain_boundaries.{name}", None, f"no class of grain boundaries{did_you_mean(name, CLASSES)}",
+                listing((*CLASSES, DEFAULT)),
             )  # fmt: skip
     if isinstance(domain, Polycrystal):
         yield from _polycrystal(case, domain)

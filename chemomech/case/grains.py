@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
@@ -11,6 +12,9 @@ from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 from chemomech.frozen import NUMBER, Entries, Frozen, Hint, Invalid, Within, did_you_mean, listing
 from chemomech.units import Angle, Length, PositiveLength, expected, to_si, to_text
 
+CLASSES: Final = ("HAGB", "LAGB", "twin", "phase", "other")
+"""Names of the classes of grain boundaries: ``phase`` between two phases, ``other`` what is below LAGB."""
+MAPS: Final = (".ang", ".ctf")
 _EDGES: Final = "two or three lengths such as ['20 um', '30 um']"
 _MANY: Final = ("voronoi", "laguerre", "columnar")
 _WORDS: Final = ("random", "twin")
@@ -183,6 +187,10 @@ class Polycrystal(Frozen):
                     continue
                 allowed = f"kind = {listing(repr(kind) for kind in kinds)}"
                 raise Invalid(f"does not belong to a domain of the kind '{self.kind}'", allowed, (key,))
+        turns = self.misorientation or ()
+        if any(isinstance(one, float) and two == "twin" for one, two in pairwise(turns)):
+            raise Invalid("a twin can't stand right of a tilt, which decides on the crystal between them",
+                          "'twin' left of the angle, or 'random' between them", ("misorientation",))  # fmt: skip
         made = (self.twins or 0.0) + (self.low_angle or 0.0)
         if self.texture is not None and made > 0.0:
             raise Invalid("a texture leaves no choice for shares of classes", "texture, or twins and low_angle",
@@ -303,6 +311,11 @@ class BoundaryLayers(Frozen):
     along: tuple[Literal["boundaries", "left", "right", "bottom", "top"], ...] = ("boundaries",)
 
 
+def classes_of(domain: object) -> tuple[str, ...]:
+    """Classes that the boundaries of a domain of grains may have; nothing of another domain."""
+    return CLASSES if isinstance(domain, Polycrystal | MeasuredMap) else ()
+
+
 def shape_of(value: Mapping[str, Any]) -> str | None:
     """The shape of a domain of grains that keys without ``shape`` belong to; None if they belong to another."""
     path = value.get("path")
@@ -311,6 +324,3 @@ def shape_of(value: Mapping[str, Any]) -> str | None:
     if path is None and {"kind", "grain_size", "grains"} & set(value):
         return "polycrystal"
     return None
-
-
-MAPS: Final = (".ang", ".ctf")

@@ -70,7 +70,8 @@ def _polycrystal(domain: Polycrystal) -> Microstructure:
     phase = np.zeros(len(turned), dtype=np.int32)
     made = Microstructure.from_geometry(geometry, (domain.material,), phase, turned, (_GROUP,), rules)
     if domain.twins or domain.low_angle:
-        made = with_characters(made, domain.twins or 0.0, domain.low_angle or 0.0, domain.seed, rules)
+        limits = domain.classes.low_angle, domain.classes.high_angle
+        made = with_characters(made, domain.twins or 0.0, domain.low_angle or 0.0, domain.seed, rules, limits)
     return made
 
 
@@ -124,8 +125,15 @@ def made_map(words: MadeMap) -> EbsdMap:
     """A map of a made polycrystal: points with the orientation of their grain, some scatter, some of them lost.
 
     Raises:
-        CaseError: If there is no such polycrystal, or a grain would have no point.
+        CaseError: If there is no such polycrystal, or grains would have no points; its key is that of the domain.
     """
+    try:
+        return _seen(words)
+    except CaseError as error:
+        raise CaseError(f"made.{_WORDS.get(error.key, error.key)}", error.value, error.problem, error.allowed) from None
+
+
+def _seen(words: MadeMap) -> EbsdMap:
     counts = [max(round(edge / words.step), 1) for edge in words.size]
     if min(counts) < 4 or words.step > 0.5 * words.grain_size:
         raise CaseError("step", words.step, "grains would be lost between the points", "at most a fifth of grain_size")
