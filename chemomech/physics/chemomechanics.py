@@ -237,10 +237,7 @@ class ChemoMechanics:
     def _local(self, network: Network) -> LocalEquilibrium:
         phase, s = self.phases[0], self.scales
         grain = Grain.of(self.materials[phase], s, self.c[phase], self.mu, self.corner(phase), self.step)
-        given = [name for name, b in self.case.boundaries.items() if b.chemical_potential is not None]
-        contact = np.concatenate([np.zeros(0, dtype=np.int32), *(self.body.facets(name) for name in given)])
-        end = (self.case.time.end or 0.0) / s.time
-        return LocalEquilibrium(network, grain, self.constraints, end, np.unique(contact))
+        return LocalEquilibrium(network, grain, self.constraints, (self.case.time.end or 0.0) / s.time)
 
     def _composite(self, network: Network, local: LocalEquilibrium, psi: Form) -> Composite | None:
         """What the opening of boundaries does to the grains, reckoned from the state at t = 0."""

@@ -56,6 +56,7 @@ class Network:
         vertices: Class -> geometry node of the body at each geometry node of its mesh.
         nodes: Class -> dof of ``space`` at each local dof of c.
         area: Class -> area of the facets around each local dof of c.
+        contact: Local facets at which mu is given: what grains take up there the mesh need not resolve either.
 
     Raises:
         CaseError: If the mesh has no such boundary, or one on its outside.
@@ -99,6 +100,8 @@ class Network:
         # Another rule on the same facets breaks this one in FFCx 0.11.
         self._facet = {name: dS(k, degree=1, scheme="vertex") for k, name in enumerate(self.laws, 1)}
         self.area = {name: self._area(name) for name in self.laws}
+        given = [body.facets(name) for name, b in case.boundaries.items() if b.chemical_potential is not None]
+        self.contact: Ints = np.unique(np.concatenate([np.zeros(0, dtype=np.int32), *given]))
         self.opening: Function | None = None  # its distortion of cells, as it is looked at
 
     def _tagged(self) -> MeshTags:

@@ -73,9 +73,8 @@ class LocalEquilibrium:
     Args:
         network: The boundaries.
         grain: The grains.
-        constraints: Where c is given there is no column; where mu is given its surface has that potential.
+        constraints: Where c is given there is no column; at a contact with given mu its surface has that potential.
         time: Duration of the run, internal units; columns resolve what it takes.
-        contact: Local facets at which mu is given: what grains take up there the mesh need not resolve either.
 
     Attributes:
         inner: One at nodes without a column, zero at those with one.
@@ -85,7 +84,7 @@ class LocalEquilibrium:
         flux_c, flux_mu: What drives the flux in the grains: c and mu inside, those of the column's end on the network.
     """
 
-    def __init__(self, network: Network, grain: Grain, constraints: Constraints, time: float, contact: Ints) -> None:
+    def __init__(self, network: Network, grain: Grain, constraints: Constraints, time: float) -> None:
         self.network, self.grain, self._time = network, grain, time
         space_c, space = grain.c.function_space, grain.mu.function_space
         self._owned = space.dofmap.index_map.size_local
@@ -101,7 +100,7 @@ class LocalEquilibrium:
         vector.scatter_forward()
         volume = np.array(vector.array)
         self.weight = grain.sites * volume
-        area = sum(2.0 * network.to_body(name, a) for name, a in network.area.items()) + self._outer(contact)
+        area = sum(2.0 * network.to_body(name, a) for name, a in network.area.items()) + self._outer(network.contact)
         self._given_mu, given_c = self._held(constraints)
         self._on: Flags = np.asarray(area) > 0.0
         self._nodes = np.flatnonzero(self._on & ~given_c)
