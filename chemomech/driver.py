@@ -20,7 +20,8 @@ from chemomech.output.fields import FieldSeries
 from chemomech.output.figures import Figures
 from chemomech.output.folder import RunFolder, prepare, withdraw, write_atomic
 from chemomech.output.history import History
-from chemomech.output.network import BoundaryPicture, BoundarySeries
+from chemomech.output.network import BoundarySeries
+from chemomech.output.network_figures import BoundaryPictures
 from chemomech.output.profile import ProfileTable
 from chemomech.output.progress import Progress
 from chemomech.output.protocol import Output
@@ -142,7 +143,7 @@ def _compute(
                 )
             )
             if case.output.figures:
-                outputs.append(BoundaryPicture(folder.figures / "grain_boundaries.png", case.title))
+                outputs.append(BoundaryPictures(folder.figures, history, case.title))
         levels = [y for y, *_ in case.interfaces]
         if levels:
             outputs.append(ProfileTable(folder.profile, levels))

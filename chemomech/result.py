@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
+from chemomech.analysis.fronts import StressAtFronts, stress_at_fronts
+from chemomech.analysis.network import BOUNDARY, BoundaryValues, at_points, values_of
 from chemomech.analysis.probes import Probe
+from chemomech.errors import CaseError
 from chemomech.typing import Array
 
 if TYPE_CHECKING:
@@ -49,10 +52,34 @@ class Result:
 
         Args:
             name: ``displacement``, ``concentration``, ``chemical_potential``, ``strain``, ``stress``,
-                ``hydrostatic_stress``, ``von_mises_stress`` or ``eshelby_stress``.
-            points: Shape (n, 2) or (n, 3), m.
+                ``hydrostatic_stress``, ``von_mises_stress`` or ``eshelby_stress``; or
+                ``grain_boundary_concentration`` with the name of a class behind ``_``.
+            points: Shape (n, 2) or (n, 3), m; of a class of grain boundaries, points on its boundaries.
 
         Returns:
             SI values, shape (n,), (n, d) or (n, 3, 3).
+
+        Raises:
+            CaseError: If there is no such class.
+            ChemomechError: If a point lies outside the body, or on no boundary of the class.
         """
+        if name.startswith(BOUNDARY):
+            return at_points(self.grain_boundary(name.removeprefix(BOUNDARY).removeprefix("_")), points)
         return Probe(self._simulation.body, points)(self.function(name))
+
+    def grain_boundary(self, name: str) -> BoundaryValues:
+        """The fraction along a class of grain boundaries at the end, the same on every rank. Collective.
+
+        Raises:
+            CaseError: If there is no such class.
+        """
+        fronts, network = self._simulation.fronts, self._simulation.physics.network
+        if fronts is None or network is None or name not in network.c:
+            known = "none: the case has no grain boundaries" if network is None else ", ".join(network.c)
+            raise CaseError("name", name, "there is no such class of grain boundaries", known)
+        return values_of(network.c[name], fronts.distance[name], fronts.depth[name], self.length)
+
+    def stress_at_fronts(self, radius: float) -> dict[str, StressAtFronts]:
+        """Class of grain boundaries -> von Mises stress within ``radius`` (m) of its fronts at the end. Collective."""
+        made = self._simulation
+        return {} if made.fronts is None else stress_at_fronts(made.fronts, made.physics, made.derived, radius)

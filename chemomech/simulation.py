@@ -14,6 +14,8 @@ from scipy.optimize import brentq
 
 from chemomech import summary
 from chemomech.analysis.eshelby import ConfigurationalForces
+from chemomech.analysis.fronts import Fronts
+from chemomech.analysis.limits import Limits
 from chemomech.case import Case
 from chemomech.errors import CaseError, ConvergenceError
 from chemomech.meshing.arrays import MeshArrays
@@ -53,7 +55,9 @@ class Simulation:
         self.body: Body = distribute(self.arrays, length, comm)
         self.physics = ChemoMechanics(case, self.body, scales_of(case, length))
         self.derived = Derived(self.physics)
+        self.limits = Limits(self.physics, self.derived)
         p = self.physics
+        self.fronts = None if p.network is None else Fronts(p)
         system = System(p.equations)
         self.solver = SolverStack(
             system,
@@ -137,6 +141,11 @@ class Simulation:
         """Why the run is over before its end; empty if it is not."""
         return self.contacts.ended
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Where the run has left what is computed well, in words."""
+        return tuple(passed.text for passed in self.limits.passed)
+
     @cached_property
     def forces(self) -> ConfigurationalForces | None:
         """Forces on dislocations, if there are any; made when first asked for. Collective."""
@@ -146,6 +155,7 @@ class Simulation:
         """Global numbers of the present state."""
         if self._last_row is None or self._last_row[0] != self.step:
             numbers = summary.row(self.physics, self.derived, self.state)
+            numbers |= {} if self.fronts is None else self.fronts.row()
             newton = self.solver.newton
             numbers |= {
                 "newton_iterations": float(newton.iterations),
@@ -175,6 +185,7 @@ class Simulation:
         p.constraints.contacts.begin(p.mu.x.array)
         self.state.begin(sum(p.amounts().values()))
         self._watch_energy(p.free_energy())
+        self.limits.check(self.time, self.step)
 
     def restore(self, saved: checkpoint.Checkpoint) -> None:
         """Take up a checkpoint."""
@@ -190,6 +201,7 @@ class Simulation:
         self._energies, self.energy_rise = list(saved.meta["energies"]), float(saved.meta["energy_rise"])
         self.wish = float(saved.meta["wish"])
         self.rejected = int(saved.meta["rejected"])
+        self.limits.restore(saved.meta.get("warnings", ()))
         if self.physics.local is not None:
             self.physics.local.reach(float(saved.meta["columns_time"]))
         if self.contacts:
@@ -215,6 +227,7 @@ class Simulation:
             "energy_rise": self.energy_rise,
             "wish": wish,
             "rejected": self.rejected,
+            "warnings": [passed.as_dict() for passed in self.limits.passed],
             "wall_time": clock.perf_counter() - self._clock,
         }
         if self.physics.local is not None:
@@ -276,6 +289,7 @@ class Simulation:
         supplied = sum(p.amounts().values()) - self.state.begun if p.open_equilibrium else 0.0
         self.state.accept(f, 0.0, supplied)
         self._watch_energy(p.free_energy())
+        self.limits.check(self.time, self.step)
 
     def _count(self) -> None:
         self.newton_iterations += self.solver.newton.iterations
@@ -350,6 +364,7 @@ class Simulation:
         if self.contacts.accept(goal):
             state.restart()
         self._watch_energy(energy)
+        self.limits.check(self.time, self.step)
 
     def _prepare(self, h: float, scheme: str) -> Formula:
         """Set up a step: what it starts from, and a first guess."""
@@ -450,10 +465,11 @@ class Simulation:
             "wall_time_s": clock.perf_counter() - self._clock,
             **{k: v for k, v in row.items() if k not in ("newton_iterations", "linear_iterations")},
             **({"ended": self.ended} if self.ended else {}),
-            **summary.boundaries(self.physics, self.state),
+            **summary.uptake(self.physics, self.state, self.fronts),
             "max_free_energy_increase_relative": self.energy_rise / drop if drop else 0.0,
             **summary.interface(self, self.physics, self.derived),
             **summary.defects(self.case, self.forces),
+            "warnings": [{**passed.as_dict(), "text": passed.text} for passed in self.limits.passed],
             "versions": versions(),
         }
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from chemomech.analysis.eshelby import ConfigurationalForces, forces
-from chemomech.case import Box, Case, MeshFile, Rectangle
+from chemomech.analysis.fronts import Fronts, grain_front
+from chemomech.case import Box, Case, Rectangle
 from chemomech.case.regions import bottom_and_top
 from chemomech.materials.orientation import average_moduli
 from chemomech.materials.strength import taylor_stress
@@ -49,16 +50,18 @@ def row(physics: ChemoMechanics, derived: Derived, state: State) -> dict[str, fl
     }
 
 
-def boundaries(physics: ChemoMechanics, state: State) -> dict[str, Any]:
-    """What grain boundaries hold, and by how much the mean fraction of the body rose; empty without any. Collective."""
-    network = physics.network
-    if network is None:
-        return {}
+def uptake(physics: ChemoMechanics, state: State, fronts: Fronts | None) -> dict[str, Any]:
+    """What a body took up, how far it came, and what grain boundaries hold. Collective.
+
+    ``mean_concentration_change`` counts all sites; ``front_distance_m`` is that of boundaries where there are any
+    (fronts.py), else that of the grains.
+    """
     gained = sum(physics.amounts().values()) - state.begun
-    return {
-        "mean_concentration_change": gained / physics.site_amount,
-        "boundary_mean_concentration": network.means(),
-    }
+    out: dict[str, Any] = {"mean_concentration_change": gained / physics.site_amount}
+    if fronts is None or physics.network is None:
+        front = grain_front(physics)
+        return out if front is None else out | {"front_distance_m": front}
+    return out | {"boundary_mean_concentration": physics.network.means()} | fronts.numbers(state.time)
 
 
 def interface(snapshot: Snapshot, physics: ChemoMechanics, derived: Derived) -> dict[str, Any]:
@@ -71,7 +74,7 @@ def interface(snapshot: Snapshot, physics: ChemoMechanics, derived: Derived) -> 
     """
     p = physics
     interfaces, domain = p.case.interfaces, p.case.domain
-    if isinstance(domain, MeshFile) or not interfaces:
+    if not isinstance(domain, Rectangle | Box) or not interfaces:
         return {}
     lowest = interfaces[0][1]
     own = [y for y, below, above in interfaces if lowest in (below, above)]

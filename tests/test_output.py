@@ -68,6 +68,7 @@ class Fake:
             "hydrostatic_stress": ("DG", 0),
         }
         self.field_names = tuple(spaces)
+        self.warnings: tuple[str, ...] = ()
         self.functions = {name: fem.Function(fem.functionspace(self.mesh, s)) for name, s in spaces.items()}
 
     def go(self, step: int, time: float, step_size: float = 1.0) -> Fake:

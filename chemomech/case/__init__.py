@@ -1,6 +1,7 @@
 """Everything a user can say, as frozen and validated data; TOML is its written form."""
 
 from chemomech.case.case import Case, builtin_cases
+from chemomech.case.grains import BoundaryClasses, BoundaryLayers, GrainTexture, MadeMap, MeasuredMap, Polycrystal
 from chemomech.case.layers import Inclusion, Layer
 from chemomech.case.misfit import Ensemble, Misfit, MisfitArray
 from chemomech.case.parts import (
@@ -29,6 +30,8 @@ from chemomech.materials.laws import Material
 __all__ = [
     "Adapt",
     "Boundary",
+    "BoundaryClasses",
+    "BoundaryLayers",
     "Box",
     "Case",
     "Dislocation",
@@ -38,15 +41,19 @@ __all__ = [
     "Equilibrium",
     "Fraction",
     "Frozen",
+    "GrainTexture",
     "Inclusion",
     "Initial",
     "Layer",
+    "MadeMap",
     "Material",
+    "MeasuredMap",
     "Mesh",
     "MeshFile",
     "Misfit",
     "MisfitArray",
     "Output",
+    "Polycrystal",
     "Rectangle",
     "Solver",
     "Time",

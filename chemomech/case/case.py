@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 
 from chemomech.case import checks, reading
 from chemomech.case.grain_boundaries import GrainBoundary
+from chemomech.case.grains import MeasuredMap, Polycrystal
 from chemomech.case.lines import Array as LineArray
 from chemomech.case.lines import misfit_array
 from chemomech.case.misfit import Ensemble, Misfit
@@ -82,10 +83,10 @@ class Case(Frozen):
             return data
         name = next(iter(materials))
         if isinstance(domain, Mapping) and not domain.get("material") and "path" not in domain:
-            if domain.get("shape") != "file" and not domain.get("layers"):
+            if domain.get("shape") not in ("file", "ebsd") and "made" not in domain and not domain.get("layers"):
                 return {**data, "domain": {**domain, "material": name}}
-        elif getattr(domain, "material", None) == "" and isinstance(domain, Rectangle | Box) and not domain.layers:
-            return {**data, "domain": domain.model_copy(update={"material": name})}
+        elif getattr(domain, "material", None) == "" and not getattr(domain, "layers", ()):
+            return {**data, "domain": domain.model_copy(update={"material": name})}  # type: ignore[union-attr]
         return data
 
     @model_validator(mode="after")
@@ -99,13 +100,15 @@ class Case(Frozen):
         """2 or 3; None for a mesh file, which tells it when it is read."""
         if isinstance(self.domain, MeshFile):
             return None
-        return 2 if isinstance(self.domain, Rectangle) else 3
+        return 2 if isinstance(self.domain, MeasuredMap) else len(self.domain.size)
 
     @property
     def used_materials(self) -> dict[str, Material]:
-        """The materials the body may consist of, by name; all of them for a mesh file."""
-        if isinstance(self.domain, MeshFile):
+        """The materials the body may consist of, by name; all of them for a mesh file or a map."""
+        if isinstance(self.domain, MeshFile | MeasuredMap):
             return dict(self.materials)
+        if isinstance(self.domain, Polycrystal):
+            return {name: m for name, m in self.materials.items() if name == self.domain.material}
         names = {layer.material for layer in self.domain.layers} or {self.domain.material}
         names |= {inclusion.material for inclusion in self.domain.inclusions}
         return {name: m for name, m in self.materials.items() if name in names}
@@ -153,17 +156,20 @@ class Case(Frozen):
     def resolved_mesh(self) -> Mesh:
         """The mesh settings with the numbers used where none are given.
 
-        ``size`` is 1/24 of the longest edge of the body (of a mesh file it stays unknown), ``core_size`` a quarter of
+        ``size`` is 1/24 of the longest edge of the body, of grains at most 1/6 of one (of a mesh file or a map it
+        stays unknown), ``core_size`` a quarter of
         the smallest core and at most ``size``, ``interface_size`` that of ``size`` where there are interfaces.
         """
         size, core = self.mesh.size, self.mesh.core_size
-        if size is None and not isinstance(self.domain, MeshFile):
+        if size is None and not isinstance(self.domain, MeshFile | MeasuredMap):
             size = max(self.domain.size) / 24.0
+            if isinstance(self.domain, Polycrystal):
+                size = min(size, self.domain.diameter / 6.0)
         if core is None and self.all_dislocations:
             core = min(dislocation.core for dislocation in self.all_dislocations) / 4.0
             core = core if size is None else min(core, size)
         between = self.mesh.interface_size
-        if between is None and not isinstance(self.domain, MeshFile) and (self.interfaces or self.domain.inclusions):
+        if between is None and isinstance(self.domain, Rectangle | Box) and (self.interfaces or self.domain.inclusions):
             between = size
         return self.mesh.model_copy(update={"size": size, "core_size": core, "interface_size": between})
 

@@ -11,9 +11,11 @@ import numpy as np
 from chemomech import expressions
 from chemomech.case.checking import Errors, components, unknown_material, vector
 from chemomech.case.grain_boundaries import grain_boundary_problems
+from chemomech.case.grain_checks import grain_domain_problems
+from chemomech.case.grains import MeasuredMap
 from chemomech.case.layer_checks import boundary_problems, domain_problems, place_problems
 from chemomech.case.misfit_checks import misfit_problems
-from chemomech.case.parts import FRACTION, Dislocation, MeshFile, Rectangle
+from chemomech.case.parts import FRACTION, Box, Dislocation, MeshFile, Rectangle
 from chemomech.case.sources import source_problems
 from chemomech.errors import CaseError
 from chemomech.frozen import Invalid, did_you_mean, listing
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 SIDES: Final = {
     "rectangle": ("left", "right", "bottom", "top"),
     "box": ("left", "right", "bottom", "top", "back", "front"),
+    "ebsd": ("left", "right", "bottom", "top", "free"),
 }
 _DIGITS: Final = 1e-6
 
@@ -33,7 +36,7 @@ _DIGITS: Final = 1e-6
 def problems(case: Case) -> Errors:
     """Everything that is wrong with a case whose parts are valid one by one."""
     yield from _materials(case)
-    wrong = [*_domain(case), *domain_problems(case)]
+    wrong = [*_domain(case), *domain_problems(case), *grain_domain_problems(case)]
     if not wrong:
         wrong = [*misfit_problems(case)]
     yield from wrong
@@ -80,7 +83,7 @@ def _domain(case: Case) -> Errors:
         for group, name in domain.materials.items():
             if name not in case.materials:
                 yield unknown_material(f"domain.materials.{group}", name, case)
-    elif domain.layers:
+    elif not isinstance(domain, Rectangle | Box) or domain.layers:
         pass
     elif case.materials and not domain.material:
         yield CaseError("domain.material", None, "is missing, and there are several", listing(case.materials))
@@ -187,6 +190,8 @@ def _slip_system(key: str, dislocation: Dislocation) -> Errors:
 
 def _boundaries(case: Case, dislocations: Sequence[Dislocation]) -> Errors:
     names = SIDES.get(case.domain.shape)
+    if case.domain.shape == "polycrystal":
+        names = SIDES["rectangle" if case.dimension == 2 else "box"]
     outer = case.boundaries.get("outer")
     for name, boundary in case.boundaries.items():
         key = f"boundaries.{name}"
@@ -274,7 +279,7 @@ def _initial(case: Case) -> Errors:
 
 def _formula(case: Case, key: str, formula: str) -> Errors:
     """The range of a formula, sampled on the body; the nodes of the mesh are looked at when they are known."""
-    if isinstance(case.domain, MeshFile):
+    if isinstance(case.domain, MeshFile | MeasuredMap):
         return
     axes = [s * np.linspace(-0.5, 0.5, 13) for s in case.domain.size]
     points = np.stack([grid.ravel() for grid in np.meshgrid(*axes, indexing="ij")])

@@ -35,7 +35,7 @@ def domain_problems(case: Case) -> Errors:
                 f"the sides of a {'periodic' if kind == 'periodic' else 'mirrored'} body are along y",
                 "0 deg, or leave it out",
             )  # fmt: skip
-    if isinstance(domain, MeshFile):
+    if not isinstance(domain, Rectangle | Box):
         return
     if domain.layers and domain.material:
         yield CaseError(
@@ -120,7 +120,7 @@ def boundary_problems(case: Case, name: str, boundary: Boundary) -> Errors:
     """Conditions on sides that are no sides any more."""
     domain, key = case.domain, f"boundaries.{name}"
     free = listing(
-        side for side in ("bottom", "top", *SIDES_OF["z"] * isinstance(domain, Box))
+        side for side in ("bottom", "top", *SIDES_OF["z"] * (case.dimension == 3))
         if not any(side in SIDES_OF[axis] for axis in (*domain.periodic, *domain.mirror))
     )  # fmt: skip
     if isinstance(domain, MeshFile):
@@ -174,7 +174,7 @@ def place_problems(case: Case, key: str, dislocation: Dislocation) -> Errors:
             "[1, 0, 0] or [0, 0, 1]",
         )  # fmt: skip
         return
-    if isinstance(domain, MeshFile):
+    if not isinstance(domain, Rectangle | Box):
         return
     yield from _position(domain, key, dislocation)
     if dislocation.phase:

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from chemomech.case.misfit import Misfit, MisfitArray
-from chemomech.case.parts import Box, Dislocation, MeshFile, Rectangle
+from chemomech.case.parts import Box, Dislocation, Rectangle
 from chemomech.case.positions import read_positions
 from chemomech.case.regions import AXES, MOST, NEAR, contacts
 from chemomech.errors import CaseError
@@ -41,7 +41,7 @@ def misfit_array(case: Case, index: int) -> Array:
     """
     misfit, domain = case.misfits[index], case.domain
     array = misfit.array
-    if array is None or isinstance(domain, MeshFile):
+    if array is None or not isinstance(domain, Rectangle | Box):
         return Array()
     key = f"misfits.{index}.array"
     strain = misfit.elastic_strain(case.materials)

@@ -82,7 +82,7 @@ def _misfit(case: Case, key: str, misfit: Misfit, seen: dict[str, int]) -> Error
 
 def _touch(case: Case, misfit: Misfit) -> bool:
     domain = case.domain
-    if isinstance(domain, MeshFile) or contacts(domain, misfit):
+    if not isinstance(domain, Rectangle | Box) or contacts(domain, misfit):
         return True
     pair = {misfit.phase, misfit.substrate}
     return any(
@@ -95,7 +95,7 @@ def _touch(case: Case, misfit: Misfit) -> bool:
 def _array(case: Case, key: str, misfit: Misfit, array: MisfitArray, strain: float) -> Errors:
     domain = case.domain
     faces = contacts(domain, misfit)
-    if isinstance(domain, MeshFile) or not faces:
+    if not isinstance(domain, Rectangle | Box) or not faces:
         body = "a mesh file" if isinstance(domain, MeshFile) else "an inclusion"
         yield CaseError(
             key, None, f"an array lies in a flat interface between layers, which {body} does not have",
@@ -126,7 +126,7 @@ def _array(case: Case, key: str, misfit: Misfit, array: MisfitArray, strain: flo
 
 def _ensemble(case: Case, key: str, ensemble: Ensemble) -> Errors:
     domain = case.domain
-    if isinstance(domain, MeshFile):
+    if not isinstance(domain, Rectangle | Box):
         yield CaseError(key, None, "the area of a mesh file is not known here", "a rectangle or a box")
         return
     if not ensemble.phase:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BeforeValidator, Field, PlainSerializer, field_validator, model_validator
 
 from chemomech import expressions
+from chemomech.case.grains import BoundaryLayers, MeasuredMap, Polycrystal, shape_of
 from chemomech.case.layers import Inclusion, Layer
 from chemomech.case.sources import Galvanostatic, Reservoir
 from chemomech.frozen import NUMBER, Entries, Frozen, Hint, Invalid, Within, did_you_mean
@@ -91,6 +92,8 @@ def _with_shape(value: object) -> object:
     """A domain written without ``shape`` gets the shape its keys belong to."""
     if not isinstance(value, Mapping) or "shape" in value:
         return value
+    if grains := shape_of(value):
+        return {"shape": grains, **value}
     if "path" in value:
         return {"shape": "file", **value}
     size = value.get("size")
@@ -98,7 +101,10 @@ def _with_shape(value: object) -> object:
     return {"shape": "box" if three else "rectangle", **value}
 
 
-Domain = Annotated[Annotated[Rectangle | Box | MeshFile, Field(discriminator="shape")], BeforeValidator(_with_shape)]
+Domain = Annotated[
+    Annotated[Rectangle | Box | MeshFile | Polycrystal | MeasuredMap, Field(discriminator="shape")],
+    BeforeValidator(_with_shape),
+]
 
 
 class Adapt(Frozen):
@@ -131,13 +137,16 @@ class Mesh(Frozen):
     """How fine the mesh is: ``size`` far from defects, ``core_size`` at cores, ``interface_size`` between materials.
 
     The size grows away from a core or an interface by ``growth`` per unit of distance. ``structured`` asks for equal
-    right-angled cells of ``size`` instead. With ``adapt`` this mesh is the first of several.
+    right-angled cells of ``size`` instead. With ``adapt`` this mesh is the first of several. In a body of grains
+    ``boundary_size`` holds at grain boundaries, and ``layers`` puts thin cells along them.
     ``Case.resolved_mesh`` holds the numbers used where none are given.
     """
 
     size: PositiveLength | None = None
     core_size: PositiveLength | None = None
     interface_size: PositiveLength | None = None
+    boundary_size: PositiveLength | None = None
+    layers: BoundaryLayers | None = None
     growth: Annotated[
         float, NUMBER, Within("the growth must lie between 0 and 2", "a number in (0, 2]", gt=0.0, le=2.0)
     ] = 0.2

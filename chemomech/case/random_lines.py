@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from chemomech.case.misfit import Ensemble
-from chemomech.case.parts import Box, Dislocation, MeshFile, Rectangle
+from chemomech.case.parts import Box, Dislocation, Rectangle
 from chemomech.case.regions import MOST, runs, turned
 from chemomech.errors import CaseError
 from chemomech.units import pretty
@@ -28,7 +28,7 @@ def ensemble_lines(case: Case, index: int) -> tuple[Dislocation, ...]:
         CaseError: If there would be no line, or not enough room.
     """
     ensemble, domain, key = case.ensembles[index], case.domain, f"ensembles.{index}"
-    if isinstance(domain, MeshFile):
+    if not isinstance(domain, Rectangle | Box):
         return ()
     area = phase_area(domain, ensemble.phase)
     count = round(min(ensemble.density * area, 2.0 * MOST))

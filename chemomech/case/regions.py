@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Final, NamedTuple
 
 from chemomech.case.misfit import Misfit
-from chemomech.case.parts import Box, MeshFile, Rectangle
+from chemomech.case.parts import Box, Domain, Rectangle
 
 AXES: Final = {"x": 0, "z": 2}
 MOST: Final = 20000
@@ -71,19 +71,19 @@ def runs(domain: Rectangle | Box) -> tuple[Span, ...]:
     return tuple(merged)
 
 
-def interfaces(domain: Rectangle | Box | MeshFile) -> tuple[Interface, ...]:
-    """The flat interfaces between layers of different materials, from bottom to top; none of a mesh file."""
-    if isinstance(domain, MeshFile):
+def interfaces(domain: Domain) -> tuple[Interface, ...]:
+    """The flat interfaces between layers of different materials, from bottom to top."""
+    if not isinstance(domain, Rectangle | Box):
         return ()
     pieces = runs(domain)
     return tuple(Interface(a.high, a.material, b.material) for a, b in pairwise(pieces))
 
 
-def contacts(domain: Rectangle | Box | MeshFile, misfit: Misfit) -> tuple[Contact, ...]:
+def contacts(domain: Domain, misfit: Misfit) -> tuple[Contact, ...]:
     """The flat interfaces between the two materials of a misfit."""
     found = []
     for k, (height, lower, upper) in enumerate(interfaces(domain)):
-        if {lower, upper} == {misfit.phase, misfit.substrate} and not isinstance(domain, MeshFile):
+        if {lower, upper} == {misfit.phase, misfit.substrate} and isinstance(domain, Rectangle | Box):
             above = upper == misfit.phase
             film = runs(domain)[k + above]
             found.append(Contact(height, 1 if above else -1, film.high - film.low))

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from chemomech.case import Case, Dislocation
-from chemomech.case.parts import Box, MeshFile, Rectangle
+from chemomech.case.parts import Box, Domain, Rectangle
 from chemomech.case.regions import AXES, NEAR
 from chemomech.defects.across import Across
 from chemomech.defects.analytic import ENTRIES, EdgeField, step
@@ -132,11 +132,11 @@ def lines(case: Case, corners: npt.ArrayLike | None = None) -> tuple[Line, ...]:
     return tuple(found)
 
 
-def _with_images(line: Line, domain: Rectangle | Box | MeshFile, corners: npt.ArrayLike | None) -> tuple[Line, ...]:
+def _with_images(line: Line, domain: Domain, corners: npt.ArrayLike | None) -> tuple[Line, ...]:
     names = [name for name in (*domain.periodic, *domain.mirror) if abs(line.frame[2, AXES[name]]) < 0.5]
     if not names:
         return (line,)
-    if not isinstance(domain, MeshFile):
+    if isinstance(domain, Rectangle | Box):
         center, size = (np.array([*given, 0.0])[:3] for given in (domain.center, domain.size))
     elif corners is not None:
         low, high = _in_space(corners)

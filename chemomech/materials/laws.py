@@ -176,6 +176,7 @@ class Material(Frozen):
             (diagonal) or 3 rows of 3, in sample axes.
         fracture_energy: Energy per area of crack, J/m^2.
         fracture_length: Width of a smeared crack, m.
+        yield_stress: Uniaxial stress at which the host flows, Pa; a run tells where the von Mises stress passes it.
     """
 
     library: str = ""
@@ -205,6 +206,7 @@ class Material(Frozen):
     eigenstrain: EigenstrainTensor = 0.0
     fracture_energy: PositiveSurfaceEnergy | None = None
     fracture_length: PositiveLength | None = None
+    yield_stress: PositivePressure | None = None
 
     @classmethod
     def from_library(cls, name: str, **changes: Any) -> Material:

@@ -26,6 +26,7 @@ _FIELDS: Final = (
     "reference_potential",
     "diffusivity",
     "lattice_constant",
+    "yield_stress",
 )
 
 

@@ -124,13 +124,37 @@ def mesh_map(
         raise CaseError("size", size, "the size of cells must be positive", "a length such as '0.2 um'")
     if minimum < 1:
         raise CaseError("minimum", minimum, "a grain has at least one point", "a whole number from 1")
-    measured = read_map(path, frame=frame)
+    return mesh_measured(
+        read_map(path, frame=frame), size, boundary_size=boundary_size, growth=growth, layers=layers, angle=angle,
+        minimum=minimum, quality=quality, worst=worst, largest_hole=largest_hole, pseudosymmetry=pseudosymmetry,
+        smoothing=smoothing, rules=rules, progress=progress,
+    )  # fmt: skip
+
+
+def mesh_measured(
+    measured: EbsdMap,
+    size: float | None = None,
+    *,
+    boundary_size: float | None = None,
+    growth: float = 0.2,
+    layers: Layers | None = None,
+    angle: float = 10.0,
+    minimum: int = 5,
+    quality: Mapping[str, float] | None = None,
+    worst: Mapping[str, float] | None = None,
+    largest_hole: int | None = None,
+    pseudosymmetry: bool = False,
+    smoothing: int = 60,
+    rules: Sequence[Rule] = DEFAULT_RULES,
+    progress: Progress | None = None,
+) -> MapMesh:
+    """The same from a map that has been read; arguments and errors as in `mesh_map`."""
     size = measured.step if size is None else size
     cleaned, reports = clean(
         measured, minimum=quality, maximum=worst, pseudosymmetry=pseudosymmetry, largest=largest_hole, angle=angle
     )
     if not cleaned.indexed.any():
-        raise CaseError("map", str(path), "no point of the map is indexed", "a map with orientations")
+        raise CaseError("map", None, "no point of the map is indexed", "a map with orientations")
     labels = segment(cleaned, angle, minimum)
     grains = grains_of(cleaned, labels)
     structure = section_to_structure(

@@ -1,4 +1,4 @@
-"""Thin layers of stretched triangles along grain boundaries of a section, on both sides."""
+"""Thin layers of stretched triangles along the grain boundaries of a section, on both sides, and along its rim."""
 
 from __future__ import annotations
 
@@ -25,12 +25,13 @@ _SHARP = 0.5  # one plus the cosine of the turn: no layers in corners below 60 d
 
 @dataclass(frozen=True)
 class Layers:
-    """Layers along boundaries, on each side.
+    """Layers along grain boundaries, on each side, and along sides of the body.
 
     Attributes:
         first: Thickness of the layer at the boundary, m.
         growth: Thickness of a layer over that of the one before it.
         count: Number of layers.
+        along: ``boundaries``, those between two grains, and sides of the body by name.
 
     Raises:
         CaseError: If one of them is out of range.
@@ -39,6 +40,7 @@ class Layers:
     first: float
     growth: float = 1.3
     count: int = 5
+    along: tuple[str, ...] = ("boundaries",)
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.first) and self.first > 0.0):
@@ -81,6 +83,7 @@ class _Rings:
         node, piece: Node number of each corner and the piece it belongs to.
         after, before: The next corner and the one before, by place in these arrays.
         layered: Whether the edge from a corner to the next one is to get layers.
+        outer: Whether it lies on the rim.
         loops: Places of each loop as slices, piece by piece.
     """
 
@@ -89,44 +92,49 @@ class _Rings:
     after: Longs
     before: Longs
     layered: Flags
+    outer: Flags
     loops: list[list[slice]]
 
 
 def add_layers(
     points: Array,
     lines: Sequence[Longs],
-    inner: Flags,
+    chosen: Sequence[Flags],
     pieces: Sequence[Region],
     layers: Layers,
     *,
+    outer: Flags | None = None,
     bare: Collection[int] = (),
 ) -> Layered:
-    """Put layers along all inner lines; they get thinner towards sharp corners, the rim and narrow places.
+    """Put layers along some lines; they get thinner towards sharp corners, lines without layers and narrow places.
+
+    Layers along one side of the body end at the next one, and at a boundary that has none, with their whole thickness.
 
     Args:
         points: Nodes, m, shape (n, 2).
         lines: Node numbers along each line.
-        inner: Which lines lie between two grains.
+        chosen: Along which edges of each line.
         pieces: The pieces of grains.
         layers: Thicknesses.
+        outer: Which lines lie on the rim; none if not given.
         bare: Grains that get no layers.
 
     Warns:
         UserWarning: If there is no room for layers somewhere.
     """
-    rings = _rings(lines, inner, pieces, bare)
+    rings = _rings(lines, chosen, np.zeros(len(lines), dtype=bool) if outer is None else outer, pieces, bare)
     corner = points[rings.node]
-    miter, length = _miters(corner, rings)
+    miter, length, partner = _miters(corner, rings)
     total = float(layers.heights[-1])
-    thickness = _thickness(corner, rings, miter, length, total, pieces)
+    thickness = _thickness(corner, rings, miter, length, total, pieces, partner)
     while True:
-        made, cells, owner, top = _cells(points, rings, miter, thickness, layers, pieces)
+        made, cells, owner, top = _cells(points, rings, miter, thickness, layers, pieces, partner)
         flat = cells[measures(made, cells) <= 0.0]
         again = np.isin(top, flat) | np.isin(rings.node, flat) | _crossing(made, top, rings)
         if not np.any(thickness[again] > 0.0):
             break
         thickness[again] *= 0.5
-        thickness = _tapered(thickness, rings, length, total)
+        thickness = _tapered(thickness, rings, length, total, partner)
     without = rings.layered & (thickness == 0.0) & (thickness[rings.after] == 0.0)
     if np.any(without):
         share = float(length[without].sum() / length[rings.layered].sum())
@@ -144,8 +152,10 @@ def add_layers(
     return Layered(made, cells, owner, left, remaining)
 
 
-def _rings(lines: Sequence[Longs], inner: Flags, pieces: Sequence[Region], bare: Collection[int]) -> _Rings:
-    node, owner, layered, after, before = [], [], [], [], []
+def _rings(
+    lines: Sequence[Longs], chosen: Sequence[Flags], outer: Flags, pieces: Sequence[Region], bare: Collection[int]
+) -> _Rings:
+    node, owner, layered, rim, after, before = [], [], [], [], [], []
     loops: list[list[slice]] = []
     total = 0
     for number, piece in enumerate(pieces):
@@ -156,19 +166,22 @@ def _rings(lines: Sequence[Longs], inner: Flags, pieces: Sequence[Region], bare:
             at = np.arange(count)
             node.append(ring)
             owner.append(np.full(count, number))
-            layered.append(np.concatenate([
-                np.full(len(lines[k]) - 1, bool(inner[k]) and piece.grain not in bare) for k, _ in loop
-            ]))  # fmt: skip
+            wanted = np.concatenate([chosen[k] if ahead else chosen[k][::-1] for k, ahead in loop])
+            layered.append(wanted & (piece.grain not in bare))
+            rim.append(np.concatenate([np.full(len(lines[k]) - 1, bool(outer[k])) for k, _ in loop]))
             after.append(total + (at + 1) % count)
             before.append(total + (at - 1) % count)
             loops[-1].append(slice(total, total + count))
             total += count
     node_, owner_, after_, before_ = (np.concatenate(part) for part in (node, owner, after, before))
-    return _Rings(node_, owner_, after_, before_, np.concatenate(layered), loops)
+    return _Rings(node_, owner_, after_, before_, np.concatenate(layered), np.concatenate(rim), loops)
 
 
-def _miters(corner: Array, rings: _Rings) -> tuple[Array, Array]:
-    """Way inwards per thickness at each corner, zero where there are no layers; length of the edge after it."""
+def _miters(corner: Array, rings: _Rings) -> tuple[Array, Array, Longs]:
+    """Way inwards per thickness at each corner, zero where there are no layers; length of the edge after it.
+
+    The last is the corner of the grain on the other side of a boundary on which the layers of both end, or itself.
+    """
     step = corner[rings.after] - corner
     length = np.asarray(np.linalg.norm(step, axis=1))
     along = step / length[:, None]
@@ -177,11 +190,27 @@ def _miters(corner: Array, rings: _Rings) -> tuple[Array, Array]:
     opening = 0.5 * np.sum(both**2, axis=1)  # one plus the cosine of the turn
     free = rings.layered & rings.layered[rings.before] & (opening > _SHARP)
     miter = np.where(free[:, None], both / np.maximum(opening, _SHARP)[:, None], 0.0)
-    return miter, length
+    # Where layers end at a line without any they go along it, at an inner one those on both sides together.
+    first = ~rings.layered & rings.layered[rings.before]
+    last = rings.layered & ~rings.layered[rings.before]
+    way = np.where(first[:, None], along, -along[rings.before])
+    height = np.sum(way * np.where(first[:, None], normal[rings.before], normal), axis=1)
+    slides = (first | last) & (height > _SHARP)
+    rim = np.where(first, rings.outer, rings.outer[rings.before])
+    here = np.bincount(rings.node)
+    both = np.bincount(rings.node[slides & ~rim], minlength=len(here))
+    slides &= rim | ((here == 2) & (both == 2))[rings.node]
+    miter[slides] = way[slides] / height[slides, None]
+    partner: Longs = np.arange(len(corner))
+    pairs = np.flatnonzero(slides & ~rim)
+    two = pairs[np.argsort(rings.node[pairs], kind="stable")].reshape(-1, 2)
+    partner[two] = two[:, ::-1]
+    miter[two[:, 1]] = miter[two[:, 0]]
+    return miter, length, partner
 
 
 def _thickness(
-    corner: Array, rings: _Rings, miter: Array, length: Array, total: float, pieces: Sequence[Region]
+    corner: Array, rings: _Rings, miter: Array, length: Array, total: float, pieces: Sequence[Region], partner: Longs
 ) -> Array:
     """Thickness of all layers together at each corner, m; zero where there are none."""
     thickness = np.where(np.any(miter != 0.0, axis=1), total, 0.0)
@@ -209,13 +238,14 @@ def _thickness(
     facing = apart > 2.5 * far
     for one in (i, j):
         np.minimum.at(thickness, one[facing], _GAP * far[facing])
-    return _tapered(thickness, rings, length, total)
+    return _tapered(thickness, rings, length, total, partner)
 
 
-def _tapered(thickness: Array, rings: _Rings, length: Array, total: float) -> Array:
+def _tapered(thickness: Array, rings: _Rings, length: Array, total: float, partner: Longs) -> Array:
     """No thickness where there would be little, and no sudden changes."""
     result = np.where(thickness < _THIN * total, 0.0, thickness)
     while True:
+        result = np.minimum(result, result[partner])
         limit = np.minimum(result[rings.after] + _SLOPE * length, result[rings.before] + _SLOPE * length[rings.before])
         if np.all(result <= limit):
             return np.asarray(result)
@@ -239,17 +269,25 @@ def _crossing(points: Array, top: Longs, rings: _Rings) -> Flags:
 
 
 def _cells(
-    points: Array, rings: _Rings, miter: Array, thickness: Array, layers: Layers, pieces: Sequence[Region]
+    points: Array,
+    rings: _Rings,
+    miter: Array,
+    thickness: Array,
+    layers: Layers,
+    pieces: Sequence[Region],
+    partner: Longs,
 ) -> tuple[Array, Longs, Longs, Longs]:
     """Nodes, cells and their grains; and the innermost node at each corner."""
     levels = layers.heights / layers.heights[-1]
     count = layers.count
-    high = np.flatnonzero(thickness > 0.0)
+    first = partner >= np.arange(len(partner))  # of two corners with common nodes
+    high = np.flatnonzero((thickness > 0.0) & first)
     column = np.repeat(rings.node[:, None], count + 1, axis=1)
     column[high, 1:] = len(points) + np.arange(len(high) * count).reshape(-1, count)
+    column[~first] = column[partner[~first]]
     way = thickness[high, None, None] * levels[1:, None] * miter[high, None, :]
     made = np.concatenate([points, (points[rings.node[high], None, :] + way).reshape(-1, 2)])
-    edge = np.flatnonzero((thickness > 0.0) | (thickness[rings.after] > 0.0))
+    edge = np.flatnonzero(rings.layered & ((thickness > 0.0) | (thickness[rings.after] > 0.0)))
     a, b = column[edge], column[rings.after[edge]]
     # Corners of the quadrilaterals, counterclockwise; where one side has no height two of them are one.
     quads = np.stack([a[:, :-1], b[:, :-1], b[:, 1:], a[:, 1:]], axis=2).reshape(-1, 4)

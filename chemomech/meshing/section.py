@@ -15,6 +15,8 @@ from chemomech.typing import Array, Flags
 
 _AREA = 5e-3  # by how much the area of a grain may change when its chains are cut
 _CORNER = np.deg2rad(15.0)  # smaller angles between chains are looked at again
+_SIDES = ("left", "right", "bottom", "top")
+_NEAR = 1e-9  # of the body: what is nearer than this to a side lies on it
 _FINEST = 0.1  # of the size: edges are not made shorter than half of this for that
 
 
@@ -43,10 +45,10 @@ def fill_section(
     pieces = regions(coarse)
     if layers is None:
         return fill(cut.points, cut.lines, pieces, size, growth, progress)
-    inner = (coarse.left >= 0) & (coarse.right >= 0)
-    bare: set[int] = set()
+    chosen = _layered(coarse, layers.along)
+    outer, bare = (coarse.left < 0) | (coarse.right < 0), set[int]()
     while True:
-        band = add_layers(cut.points, cut.lines, inner, pieces, layers, bare=bare)
+        band = add_layers(cut.points, cut.lines, chosen, pieces, layers, outer=outer, bare=bare)
         try:
             core = fill(band.points, band.lines, band.pieces, size, growth, progress)
         except GrainError as error:
@@ -56,6 +58,22 @@ def fill_section(
             continue
         cells, grains = np.concatenate([band.cells, core.cells]), np.concatenate([band.grains, core.grains])
         return Filling(core.points, cells, grains)
+
+
+def _layered(section: PlanarMap, along: tuple[str, ...]) -> list[Flags]:
+    """Of each chain the edges that are to have layers: those between two grains, those on sides, or both."""
+    inner = (section.left >= 0) & (section.right >= 0)
+    chosen = [
+        np.full(len(chain) - 1, bool(own) and "boundaries" in along)
+        for chain, own in zip(section.chains, inner, strict=True)
+    ]
+    near = _NEAR * float(np.ptp(section.bounds, axis=0).max())
+    for k in (k for k, name in enumerate(_SIDES) if name in along):
+        on = np.abs(section.points[:, k // 2] - section.bounds[k % 2, k // 2]) < near
+        for chain in np.flatnonzero(~inner).tolist():
+            ends = on[section.chains[chain]]
+            chosen[chain] |= ends[1:] & ends[:-1]
+    return chosen
 
 
 def _cut(section: PlanarMap, size: float, growth: float) -> tuple[Outline, PlanarMap]:

@@ -129,18 +129,19 @@ class Plane:
     extra: Mapping[str, Array] = field(default_factory=dict)
 
 
-def gather_body(snapshot: Snapshot, extra: Sequence[str] = ()) -> Body:
-    """Bring ``concentration``, ``hydrostatic_stress`` and ``phase``, if there is one, to rank 0. Collective.
+def gather_body(snapshot: Snapshot, extra: Sequence[str] = (), *, by: str = "phase") -> Body:
+    """Bring ``concentration``, ``hydrostatic_stress`` and what tells phases or grains apart to rank 0. Collective.
 
     Args:
         snapshot: The state.
         extra: Names of further fields, constant per cell; those the snapshot does not have are left out.
+        by: The field whose values tell where the body is split, if there is one: ``phase``, or ``grain``.
     """
     mesh, comm = snapshot.mesh, snapshot.comm
     cells = owned_cells(mesh)
     used = np.unique(cells)
     numbers = np.asarray(mesh.geometry.input_global_indices, np.int64)
-    further = [name for name in ("phase", *extra) if name in snapshot.field_names]
+    further = [name for name in (by, *extra) if name in snapshot.field_names]
     node_columns, cell_columns = [mesh.geometry.x[used] * snapshot.length], [np.empty((len(cells), 0))]
     places = []
     for name in ("concentration", "hydrostatic_stress", *further):
@@ -170,7 +171,7 @@ def gather_body(snapshot: Snapshot, extra: Sequence[str] = ()) -> Body:
         else:
             fields.append((place, (columns if place == "nodes" else rest).pop(0)))
     per_cell = {name: values for name, (_, values) in zip(further, fields[2:], strict=True)}
-    return Body.of(points, corners, fields[0], fields[1], per_cell.pop("phase", None), per_cell)
+    return Body.of(points, corners, fields[0], fields[1], per_cell.pop(by, None), per_cell)
 
 
 def nodal_average(points: Array, cells: Longs, values: Array) -> Array:

@@ -59,6 +59,7 @@ class Progress:
         self._level = logging.NOTSET
         self._began = self._said = 0.0
         self._pace: deque[float] = deque(maxlen=20)
+        self._warned = 0
 
     def __enter__(self) -> Progress:
         return self
@@ -93,6 +94,9 @@ class Progress:
             self._bar.start()
         size = "rank" if snapshot.comm.size == 1 else "ranks"
         _LOG.info("began at %s on %d %s", self._where(snapshot), snapshot.comm.size, size)
+        if snapshot.step > 0:  # continued: they have been told
+            self._warned = len(snapshot.warnings)
+        self._warn(snapshot)
         if self._bar is not None:
             self._move(snapshot, {})
 
@@ -102,12 +106,24 @@ class Progress:
         if self._rank != 0:
             return
         self._pace.append(time.monotonic())
+        self._warn(snapshot)
         text = self._line(snapshot, row)
         _LOG.info("%s", text)
         if self._bar is not None:
             self._move(snapshot, row)
         else:
             self._say(text)
+
+    def _warn(self, snapshot: Snapshot) -> None:
+        """Tell what is new among the warnings."""
+        for text in snapshot.warnings[self._warned :]:
+            when = "" if self.end is None else f"t = {duration(snapshot.time)}: "
+            _LOG.warning("%s%s", when, text)
+            if self.show and self._bar is not None:
+                self._bar.console.print(f"warning: {when}{text}", markup=False, highlight=False)
+            else:
+                self._say(f"warning: {when}{text}", now=True)
+        self._warned = len(snapshot.warnings)
 
     def newton(self, iteration: int, residual: float) -> None:
         """A Newton iteration was done: its number, and the residual relative to the first. Not collective."""

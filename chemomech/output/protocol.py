@@ -65,6 +65,11 @@ class Snapshot(Protocol):
         """Class of grain boundaries -> occupied fraction, each on a mesh of its facets; empty without any."""
         ...
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What speaks against the results so far, in words; those that come later come at the end."""
+        ...
+
     def row(self) -> dict[str, float]:
         """One row of the history: numbers of the whole body, equal on every rank. Collective."""
         ...

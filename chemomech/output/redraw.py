@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ from chemomech.output import history
 from chemomech.output.fields import CORNERS, read_index
 from chemomech.output.figures import draw_comparison, draw_fields, draw_history, draw_profile
 from chemomech.output.folder import RunFolder
+from chemomech.output.network import FIELD, Facets
+from chemomech.output.network_figures import GRAIN, MISES, draw_boundaries, draw_fronts
 from chemomech.output.plane import Body, Placed, plane_of
 from chemomech.output.profile import read_profile
 from chemomech.output.progress import duration
@@ -28,7 +30,7 @@ _CORNERS = {5: 3, 10: 4}  # VTK's triangle and tetrahedron
 def redraw(place: Path) -> list[Path]:
     """Draw ``figures/fields.png`` from the last fields, ``history.png`` and ``profile.png`` from their tables.
 
-    ``strength.png`` too, if the fields tell where a crack would open.
+    ``strength.png`` too, if the fields tell where a crack would open, and those of grain boundaries if there are any.
 
     Args:
         place: Folder of a run, finished or not.
@@ -52,6 +54,8 @@ def redraw(place: Path) -> list[Path]:
     if folder.profile.is_file():
         drawn.append(folder.figures / "profile.png")
         draw_profile(read_profile(folder.profile), drawn[-1], title=case.title, when=run.when)
+    if folder.grain_boundaries.is_file() and case.grain_boundaries:
+        drawn += _boundaries(run, rows)
     if RATIO in run.body.extra:
         drawn.append(folder.figures / "strength.png")
         text = Opening.of(run.body, case.all_dislocations, case.domain.periodic).words(run.body)
@@ -93,6 +97,7 @@ class _Run:
     case: Case
     body: Body
     when: str
+    file: Path
 
     @classmethod
     def read(cls, place: Path) -> _Run:
@@ -106,11 +111,16 @@ class _Run:
         stamp, file = entries[-1]
         equilibrium = case.mode == "equilibrium"
         when = ("equilibrium" if stamp > 0 else "initial state") if equilibrium else f"t = {duration(stamp)}"
-        return cls(folder, case, read_body(place / file), when)
+        return cls(folder, case, read_body(place / file), when, place / file)
 
 
-def read_body(path: Path) -> Body:
+def read_body(path: Path, extra: Sequence[str] = SHOWN, *, by: str = "phase") -> Body:
     """Mesh and drawn fields from a ``.vtu`` or ``.pvtu`` file.
+
+    Args:
+        path: The file.
+        extra: Names of further fields, constant per cell; those that are not there are left out.
+        by: The field whose values tell where the body is split, if there is one.
 
     Raises:
         OutputError: If it can't be read or lacks a field.
@@ -143,5 +153,40 @@ def read_body(path: Path) -> Body:
             return "cells", values
         raise OutputError(f"{path} has no field {name}.")
 
-    extra = {name: values for name in SHOWN if (values := in_cells(name)) is not None}
-    return Body.of(points, cells, placed("concentration"), placed("hydrostatic_stress"), in_cells("phase"), extra)
+    further = {name: values for name in extra if (values := in_cells(name)) is not None}
+    return Body.of(points, cells, placed("concentration"), placed("hydrostatic_stress"), in_cells(by), further)
+
+
+def read_facets(path: Path) -> Facets:
+    """The network from a file of ``grain_boundaries``.
+
+    Raises:
+        OutputError: If it can't be read.
+    """
+    import pyvista
+
+    try:
+        grid: Any = pyvista.read(path)
+        points, values = np.asarray(grid.points, np.float64), np.asarray(grid.point_data[FIELD], np.float64)
+        count = {3: 2, 5: 3}[int(grid.celltypes[0])]  # VTK's line and triangle
+        cells = np.asarray(grid.cells, np.int64).reshape(-1, count + 1)[:, 1:]
+        classes = np.rint(np.asarray(grid.cell_data["class"])).astype(np.int32)
+    except Exception as error:  # VTK's readers raise whatever they like
+        raise OutputError(f"Can't read {path}: {error}.") from error
+    return Facets(points[cells], values.reshape(len(points))[cells], classes.reshape(-1))
+
+
+def _boundaries(run: _Run, rows: Mapping[str, Sequence[float]]) -> list[Path]:
+    """Draw the pictures of grain boundaries."""
+    folder, case = run.folder, run.case
+    entries = read_index(folder.grain_boundaries)
+    first, last = "boundary_mean_concentration_", []
+    names = [name.removeprefix(first) for name in rows if name.startswith(first)]  # in the order of the classes
+    if entries:
+        facets = read_facets(folder.path / entries[-1][1])
+        last.append(folder.figures / "grain_boundaries.png")
+        plane = plane_of(read_body(run.file, (MISES,), by=GRAIN))
+        draw_boundaries(facets, names, plane, last[-1], title=case.title, when=run.when)
+    if draw_fronts(rows, folder.figures / "fronts.png", title=case.title):
+        last.append(folder.figures / "fronts.png")
+    return last

@@ -379,7 +379,7 @@ def _contact_areas(fields: Fields) -> dict[str, Array]:
     """Boundaries with one mu that is to be found -> area around each local dof of mu."""
     space = fields.space_mu
     names = [name for name, boundary in fields.case.boundaries.items() if boundary.source is not None]
-    measures = surfaces(fields.body, names)
+    measures = surfaces(fields.body, {name: fields.body.facets(name) for name in names})
     out = {}
     for name in names:
         vector = fem.assemble_vector(fem.form(ufl.TestFunction(space) * measures[name]))

@@ -25,6 +25,7 @@ from dolfinx import fem, la, mesh
 
 from chemomech.case import Case
 from chemomech.case.grain_boundaries import DEFAULT, GrainBoundary, resolved, table_of
+from chemomech.case.grains import classes_of
 from chemomech.errors import CaseError
 from chemomech.frozen import did_you_mean
 from chemomech.meshing.body import Body
@@ -59,6 +60,7 @@ class Network:
         vertices: Class -> geometry node of the body at each geometry node of its mesh.
         nodes: Class -> dof of ``space`` at each local dof of c.
         area: Class -> area of the facets around each local dof of c.
+        contact: Local facets at which mu is given: what grains take up there the mesh need not resolve either.
 
     Raises:
         CaseError: If the mesh has no such boundary, or a free surface opens.
@@ -109,6 +111,8 @@ class Network:
         self._facet |= {n: self.outside["class", n](**corners) for n, sides in self.sides.items() if sides == 1}
         self.area = {name: self._area(name) for name in self.laws}
         self._moved: tuple[Ints, Ints, Array] | None = None
+        given = [body.facets(name) for name, b in case.boundaries.items() if b.chemical_potential is not None]
+        self.contact: Ints = np.unique(np.concatenate([np.zeros(0, dtype=np.int32), *given]))
         self.opening: Function | None = None  # its distortion of cells, as it is looked at
 
     def _tagged(self) -> MeshTags:
@@ -327,7 +331,8 @@ def _members(case: Case, body: Body) -> tuple[dict[str, list[str]], dict[str, in
     for table in tables:
         key = f"grain_boundaries.{table}"
         mine = members.get(table, [])
-        if not mine and table != DEFAULT:
+        # A class of grains that happens not to occur is no error.
+        if not mine and table not in (DEFAULT, *classes_of(case.domain)):
             known = [n for n, count in sides.items() if count == 2]
             raise CaseError(
                 key, None, f"the mesh has no boundary of this name{did_you_mean(table, sides)}",

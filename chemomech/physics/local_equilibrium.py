@@ -17,7 +17,7 @@ from typing import Any
 import basix.ufl
 import numpy as np
 import ufl
-from dolfinx import fem, la
+from dolfinx import fem, la, mesh
 
 from chemomech.materials.laws import Material
 from chemomech.materials.lithiation import HomologousLaw
@@ -26,7 +26,7 @@ from chemomech.physics.constraints import Constraints, node_map
 from chemomech.physics.equations import Follower, Row
 from chemomech.physics.grain_boundary import Network
 from chemomech.physics.scales import Scales
-from chemomech.typing import Array, Constant, Flags, Function
+from chemomech.typing import Array, Constant, Flags, Function, Ints
 
 _PASSES, _NEAR = 20, 1e-6  # of the columns in one elimination; how near psi has to be
 
@@ -79,8 +79,8 @@ class LocalEquilibrium:
     Args:
         network: The boundaries.
         grain: The grains.
-        constraints: Where c or mu is given there is no column; at a contact whose mu is to be found there is one, for
-            what enters there counts.
+        constraints: Where c is given there is no column. At a contact whose mu is given, or to be found, there is one,
+            for what enters there counts.
         time: Duration of the run, internal units; columns resolve what it takes.
 
     Attributes:
@@ -110,15 +110,13 @@ class LocalEquilibrium:
         self.weight = grain.sites * volume
         inside = np.asarray(sum(network.sides[name] * network.to_body(name, a) for name, a in network.area.items()))
         self._given_mu, given_c = self._held(constraints)
-        self._contacts = [
-            (row, place.nodal > 0.0)
-            for row, place in zip(constraints.contacts.rows, constraints.contacts.places, strict=True)
-        ]
-        area = inside + sum(place.nodal for place in constraints.contacts.places)
-        free = ~self._given_mu & ~given_c
-        self._bound: Flags = (inside > 0.0) & free  # a boundary's fraction decides there, unless mu is held
-        self._nodes = np.flatnonzero((area > 0.0) & free)
-        self._loose = self._nodes[~self._bound[self._nodes]]
+        places = constraints.contacts.places
+        self._contacts = [(row, p.nodal > 0.0) for row, p in zip(constraints.contacts.rows, places, strict=True)]
+        area = inside + self._outer(network.contact) + sum(place.nodal for place in places)
+        # There a boundary's fraction decides, unless a contact does.
+        self._bound: Flags = (inside > 0.0) & ~self._given_mu & ~given_c
+        self._nodes = np.flatnonzero((area > 0.0) & ~given_c)
+        self._loose = self._nodes[~(self._bound | self._given_mu)[self._nodes]]
         self.inner.x.array[:] = 1.0
         self.inner.x.array[self._nodes] = 0.0
         self._depth = volume[self._nodes] / area[self._nodes]
@@ -172,6 +170,18 @@ class LocalEquilibrium:
         """Duration the columns are made for, internal units."""
         return self._time
 
+    def _outer(self, facets: Ints) -> Array:
+        """Area of facets on the outside around each local dof."""
+        space = self.grain.mu.function_space
+        msh = space.mesh
+        facets = facets[facets < msh.topology.index_map(msh.topology.dim - 1).size_local]
+        ends = mesh.meshtags(msh, msh.topology.dim - 1, np.sort(facets), np.ones(len(facets), dtype=np.int32))
+        ds = ufl.Measure("ds", domain=msh, subdomain_data=ends)(1, degree=1, scheme="vertex")
+        vector = fem.assemble_vector(fem.form(ufl.TestFunction(space) * ds))
+        vector.scatter_reverse(la.InsertMode.add)
+        vector.scatter_forward()
+        return np.array(vector.array)
+
     def _held(self, constraints: Constraints) -> tuple[Flags, Flags]:
         """Local dofs whose mu, or whose c, is given."""
         mark = fem.Function(self.grain.mu.function_space)
@@ -213,10 +223,13 @@ class LocalEquilibrium:
         self.columns_star.x.array[:] = self.columns.x.array
 
     def set_potential(self, row: Row) -> None:
-        """mu of the grains with their c and stress; boundaries of other content adapt in the first step."""
+        """mu of the grains with their c and stress; boundaries of other content adapt in the first step.
+
+        Columns are filled again: the search for the stress at t = 0 has let them follow.
+        """
         mu = self.grain.mu.x.array
         mu[:] = self._of(self.grain.c.x.array) + (mu - self._surface(row))
-        self._fill()  # the search for the stress at t = 0 has let them follow
+        self._fill()
 
     def initial(self) -> dict[str, Array]:
         """Fractions of the boundaries at t = 0, local dofs: given, or in equilibrium with a grain free of stress."""
@@ -311,9 +324,9 @@ class LocalEquilibrium:
         y = np.clip(y + rise * (psi - before)[loose], 0.1 * y, 1.0 - 0.1 * (1.0 - y))
         new[loose] = self._of(y) + stress[loose]
         held = self._given_mu.copy()
-        for contact, on in self._contacts:
+        for contact, there in self._contacts:
             if contact.open:
-                held |= on
+                held |= there
         mu[:] = np.where(held, mu, new)
         for k, (name, law) in enumerate(net.laws.items()):
             own, n = net.c[name].x.array, len(gains[name])

@@ -1,13 +1,14 @@
-"""Rectangles and boxes, uniform or graded towards cores and interfaces, and gmsh files."""
+"""Rectangles and boxes, uniform or graded towards cores and interfaces, grains, and gmsh files."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from chemomech.case import Box, Case, MeshFile, Rectangle
+from chemomech.case import Box, Case, MeasuredMap, MeshFile, Polycrystal, Rectangle
 from chemomech.meshing.arrays import MeshArrays
 from chemomech.meshing.generate.files import from_file
 from chemomech.meshing.generate.graded import graded
+from chemomech.meshing.generate.grained import from_grains
 from chemomech.meshing.generate.named import named
 from chemomech.meshing.generate.structured import structured
 from chemomech.meshing.generate.twins import find_twins
@@ -26,12 +27,14 @@ def generate(case: Case, sizes: Sizes | None = None) -> MeshArrays:
             cells.
 
     Raises:
-        CaseError: If a mesh file can't be read, lacks what the case names, or does not close where it has to; or if a
-            periodic body is less than three cells wide.
+        CaseError: If a mesh file or a map can't be read, lacks what the case names, or does not close where it has to;
+            if there are no such grains; or if a periodic body is less than three cells wide.
     """
     domain = case.domain
     if isinstance(domain, MeshFile):
         return from_file(case, domain)
+    if isinstance(domain, Polycrystal | MeasuredMap):
+        return from_grains(case, domain)
     size = case.resolved_mesh.size or max(domain.size)
     if case.mesh.structured:
         points, cells, cell_tags = structured(domain, size)

@@ -7,6 +7,7 @@ from the points. Nothing is allocated for a size that only a header claims.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +22,7 @@ from chemomech.microstructure.ebsd.symmetry import distinct, laue_group
 from chemomech.microstructure.ebsd.text import read_ang, read_ctf
 from chemomech.typing import Array, Ints
 
-__all__ = ["FRAMES", "SUFFIXES", "EbsdMap", "map_of_arrays", "read_map"]
+__all__ = ["FRAMES", "SUFFIXES", "EbsdMap", "map_of_arrays", "part_of", "read_map"]
 
 _HDF5: Final = b"\x89HDF\r\n\x1a\n"
 _MOST: Final = 4_000_000_000  # bytes of text
@@ -126,3 +127,34 @@ def map_of_arrays(
     if not (np.isfinite(points.x).all() and np.isfinite(points.y).all()):
         raise CaseError("x", None, "coordinates must be finite", "numbers in m")
     return lay_out(points, said)
+
+
+def part_of(ebsd: EbsdMap, corners: tuple[float, float, float, float] | None = None, scale: float = 1.0) -> EbsdMap:
+    """The points of a map that lie in a rectangle, with other lengths.
+
+    Args:
+        ebsd: The map.
+        corners: Smallest x and y, largest x and y, m, in the frame of the map; all of it if None.
+        scale: Factor on all lengths.
+
+    Raises:
+        CaseError: If too few points for a map lie there.
+    """
+    chosen = np.ones(len(ebsd), dtype=bool)
+    if corners is not None:
+        x, y, high_x, high_y = corners
+        chosen = (ebsd.x >= x) & (ebsd.x <= high_x) & (ebsd.y >= y) & (ebsd.y <= high_y)
+        if not np.any(chosen):
+            width, height = (f"{float(np.ptp(v)):.6g} m" for v in (ebsd.x, ebsd.y))
+            raise CaseError("crop", None, "no point of the map lies there", f"a part of {width} by {height}")
+    found = map_of_arrays(
+        ebsd.quaternions[chosen],
+        ebsd.step,
+        phase=ebsd.phase[chosen],
+        phases=ebsd.phases,
+        point_groups=ebsd.point_groups,
+        x=scale * ebsd.x[chosen],
+        y=scale * ebsd.y[chosen],
+        quality={name: values[chosen] for name, values in ebsd.quality.items()},
+    )
+    return replace(found, warnings=(*ebsd.warnings, *found.warnings))
