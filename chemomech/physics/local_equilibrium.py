@@ -28,7 +28,7 @@ from chemomech.physics.grain_boundary import Network
 from chemomech.physics.scales import Scales
 from chemomech.typing import Array, Constant, Flags, Function, Ints
 
-_PASSES, _NEAR = 20, 1e-6  # of the columns in one elimination; how near psi has to be
+_PASSES, _NEAR = 20, 1e-11  # of the columns in one elimination; how near psi has to be
 
 
 @dataclass(frozen=True, slots=True)
