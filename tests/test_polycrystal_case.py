@@ -484,7 +484,9 @@ def test_cases_of_silver(name: str) -> None:
     """Random boundaries fill, the others stay below a twentieth of them; grains stay dilute, nothing is lost."""
     result = cm.run(cm.Case.load(name).replace({"output.figures": False}))
     means = result.summary["boundary_mean_concentration"]
-    assert means["HAGB"] > 0.1
+    assert means["HAGB"] > 0.05
+    if name == "ag-twin-vs-random":  # a half-space as deep as the film
+        assert means["HAGB"] == pytest.approx(4.0 / 3.0 * np.sqrt(1.7e-14 * 2400.0 / np.pi) / 30e-6, rel=0.03)
     assert all(value < 0.05 * means["HAGB"] for other, value in means.items() if other != "HAGB")
     assert result.summary["concentration_max"] < 1e-3
     assert result.summary["mass_relative_drift"] == pytest.approx(0.0, abs=1e-12)
