@@ -534,6 +534,8 @@ def full_case() -> Case:
                 "interaction": -0.7,
                 "reference_potential": "0.1 eV/particle",
                 "diffusivity": "1e-9 cm^2/s",
+                "melting_points": [[0.0, "1200 K"], [0.4, "900 K"], [1.0, "500 K"]],
+                "homologous_activation": 17.0,
                 "mobility": "paper",
                 "gradient_energy": "0.7e-9 J/m",
                 "lattice_constant": "1.3 nm",

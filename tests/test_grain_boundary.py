@@ -327,14 +327,19 @@ def test_a_body_without_network_pays_nothing() -> None:
     assert changing == 2
 
 
-def test_restart_gives_the_same(tmp_path: Path) -> None:
-    whole = begun(coupled(), lambda: junction(8))
+@pytest.mark.parametrize("follows", [False, True])
+def test_restart_gives_the_same(follows: bool, tmp_path: Path) -> None:
+    given = coupled()
+    if follows:  # its columns have other cells
+        given = given.replace({"materials.ag.melting_points": [[0.0, 1234.93], [1.0, 453.65]]})
+        given = given.replace({"grain_boundaries.left": {"diffusivity": "1e-11 m^2/s"}})
+    whole = begun(given, lambda: junction(8))
     control = whole.control()
     for _ in range(12):
         whole.advance(control)
         if whole.step == 6:
             folder = whole.save(COMM.bcast(tmp_path if COMM.rank == 0 else None), control.wish).parent
-    again = begun(coupled(), lambda: junction(8))
+    again = begun(given, lambda: junction(8))
     saved = load_latest(folder, COMM)
     assert saved is not None
     for past in again.state.past.values():
