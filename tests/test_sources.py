@@ -217,7 +217,7 @@ def test_used_up_in_a_network(linear: str) -> None:
 
 
 def test_less_than_the_contact_takes_at_once() -> None:
-    """Where the nodes of the contact alone hold more than there is, all of it enters in one short step, at a lower mu."""
+    """Where the nodes of the contact alone hold more than there is, it enters in one short step, at a lower mu."""
     time = {"end": 0.02, "tolerance": 0.02, "initial_step": 1e-3}
     made = begun(silver({"top": {"reservoir": METAL | {"amount": 1e-6}}}, time=time), lambda: junction(4))
     made.advance(made.control())
