@@ -198,8 +198,8 @@ class Contacts:
             predictor: Of past values in the extrapolation.
         """
         self._before = _blend(self.supplied, weights)
-        latest = self.past[0]
-        self.level = latest + np.clip(_blend(self.past, predictor) - latest, -2.0, 2.0) if len(self) else latest
+        latest, open_ = self.past[0], np.array([row.open for row in self.rows], dtype=bool)
+        self.level = latest + np.where(open_, np.clip(_blend(self.past, predictor) - latest, -2.0, 2.0), 0.0)
         self.crossed = None
 
     def match(
