@@ -21,6 +21,7 @@ from petsc4py import PETSc
 
 from chemomech.errors import ConvergenceError
 from chemomech.parallel import global_max
+from chemomech.solvers.substructures import NotFactorised, Substructures
 from chemomech.solvers.system import System
 from chemomech.typing import Array
 
@@ -76,21 +77,39 @@ class DisplacementSolver:
     Args:
         block: The constant matrix K.
         rigid: Rigid motions on the owned dofs, columns.
+        places: Where the owned nodes are, (n, dimension).
         dimension: 2 or 3.
         exact: Factorise instead of multigrid.
+
+    Attributes:
+        ksp: PETSc's solver, None where the factors are those of ``Substructures``.
     """
 
-    def __init__(self, block: PETSc.Mat, rigid: Array, dimension: int, *, exact: bool) -> None:
+    def __init__(self, block: PETSc.Mat, rigid: Array, places: Array, dimension: int, *, exact: bool) -> None:
         self._prefix = f"chemomech_displacement_{next(_numbers)}_"
         self.exact = exact
+        self._substructures: Substructures | None = None
+        self.ksp: Any = None
+        if exact:
+            block.setOption(PETSc.Mat.Option.SPD, True)
+            if dimension == 2:
+                try:
+                    self._substructures = Substructures(block, places)
+                    return
+                except NotFactorised:
+                    pass
         with options(self._prefix, MUMPS if exact else GAMG):
-            if exact:
-                block.setOption(PETSc.Mat.Option.SPD, True)
-                self.ksp = self._factorised(block)
-            else:
-                self.ksp = self._multigrid(block, rigid, dimension)
+            self.ksp = self._factorised(block) if exact else self._multigrid(block, rigid, dimension)
         # K is constant; the assembly of the whole matrix would pass for a change of it.
         self.ksp.getPC().setReusePreconditioner(True)
+
+    def stored(self) -> float:
+        """Entries of the factors on all ranks, as far as they are exact; collective."""
+        if self._substructures is not None:
+            return self._substructures.stored
+        # MUMPS tells every rank the sum.
+        factor = self.ksp.getPC().getFactorMatrix()
+        return float(factor.getInfo(PETSc.Mat.InfoType.GLOBAL_MAX)["nz_used"])
 
     def _new(self, block: PETSc.Mat) -> PETSc.KSP:
         ksp = PETSc.KSP().create(block.comm)
@@ -157,7 +176,8 @@ class DisplacementSolver:
 
     def solve(self, b: PETSc.Vec, x: PETSc.Vec) -> None:
         """x = K^-1 b, or its approximation."""
-        self.ksp.solve(b, x)
+        solver = self.ksp if self._substructures is None else self._substructures
+        solver.solve(b, x)
 
     def solve_to(self, b: PETSc.Vec, x: PETSc.Vec, rtol: float) -> None:
         """K x = b to the relative tolerance ``rtol``.
@@ -165,6 +185,9 @@ class DisplacementSolver:
         Raises:
             ConvergenceError: If that fails.
         """
+        if self._substructures is not None:
+            self._substructures.solve(b, x)
+            return
         if self.exact:
             self.ksp.solve(b, x)
             reason = self.ksp.getConvergedReason()
@@ -188,7 +211,9 @@ class DisplacementSolver:
 
     def destroy(self) -> None:
         """Free the PETSc objects; collective."""
-        self.ksp.destroy()
+        for thing in (self._substructures, self.ksp):
+            if thing is not None:
+                thing.destroy()
 
 
 def _level(pc: PETSc.PC, level: int) -> PETSc.KSP:

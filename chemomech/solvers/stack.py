@@ -53,7 +53,9 @@ class SolverStack:
         system.push()
         system.jacobian()
         exact = linear_solver == "direct" or n <= EXACT_LIMIT[dimension]
-        self.displacement = linear.DisplacementSolver(system.blocks[0][0], rigid, dimension, exact=exact)
+        space = system.functions[0].function_space
+        places = space.tabulate_dof_coordinates()[: space.dofmap.index_map.size_local, :dimension]
+        self.displacement = linear.DisplacementSolver(system.blocks[0][0], rigid, places, dimension, exact=exact)
         self._elimination: linear.BlockElimination | None = None
         if linear_solver == "block":
             if exact:  # it is only multiplied from now on: half of it is enough
