@@ -297,11 +297,13 @@ class BlockElimination:
         """S = g A - sum over phases of M' D~^-1 (-M)."""
         blocks = self.system.blocks
         own = blocks[last][last]
-        if self._schur is not None and own is not None:
-            own.copy(self._schur, PETSc.Mat.Structure.SAME_NONZERO_PATTERN)
-        elif own is not None:
-            self._schur = own.copy()
-        elif self._schur is not None:
+        alone = len(self.phases) == 1  # the product is then S itself: they have the same entries
+        if not alone and own is not None:
+            if self._schur is None:
+                self._schur = own.copy()
+            else:
+                own.copy(self._schur, PETSc.Mat.Structure.SAME_NONZERO_PATTERN)
+        elif not alone and self._schur is not None:
             self._schur.zeroEntries()
         for k, inverse in zip(self.phases, self._inverse, strict=True):
             if k in self._sources:
@@ -314,7 +316,12 @@ class BlockElimination:
                 right.diagonalScale(L=inverse)
                 product = blocks[last][k].matMult(right)
                 self._sources[k] = right, product
-            if self._schur is None:
+            if alone:
+                product.scale(-1.0)
+                if own is not None:
+                    product.axpy(1.0, own, structure=PETSc.Mat.Structure.SUBSET_NONZERO_PATTERN)
+                self._schur = product
+            elif self._schur is None:
                 self._schur = product.copy()
                 self._schur.scale(-1.0)
             else:
@@ -368,7 +375,7 @@ class BlockElimination:
 
     def destroy(self, pc: Any = None) -> None:
         """Free the PETSc objects; collective."""
-        terms = [m for pair in self._sources.values() for m in pair]
+        terms = [m for pair in self._sources.values() for m in pair if m is not self._schur]
         for thing in (*self._inverse, *self._work, *terms, self._schur, self._ksp):
             if thing is not None:
                 thing.destroy()

@@ -16,8 +16,8 @@ from chemomech.typing import Array, DirichletBC
 class Changing:
     """The matrix of a bilinear form that is assembled again and again.
 
-    Cells are summed up in DOLFINx's own matrix, which takes half the time of PETSc's insertion, and the sums are handed
-    over in one piece.
+    Cells are summed up in DOLFINx's own matrix, which takes half the time of PETSc's insertion. On one rank PETSc works
+    on its arrays; on several the sums are handed over in one piece.
 
     Args:
         form: The compiled form.
@@ -34,6 +34,17 @@ class Changing:
             self.matrix = fem_petsc.create_matrix(form)
             return
         self._sums = sums = fem.create_matrix(form)
+        self._shared = sums.index_map(0).comm.size == 1
+        if self._shared:
+            csr = (
+                np.asarray(sums.indptr, dtype=PETSc.IntType),
+                np.asarray(sums.indices, dtype=PETSc.IntType),
+                sums.data,
+            )
+            shape = tuple(sums.index_map(k).size_local for k in range(2))
+            self.matrix = PETSc.Mat().createAIJWithArrays(shape, csr, comm=sums.index_map(0).comm)
+            self.matrix.setOption(PETSc.Mat.Option.KEEP_NONZERO_PATTERN, True)
+            return
         maps = [sums.index_map(k) for k in range(2)]
         rows = np.repeat(np.arange(len(sums.indptr) - 1), np.diff(sums.indptr)).astype(np.int32)
         i, j = (
@@ -54,7 +65,10 @@ class Changing:
             return
         self._sums.data[:] = 0.0
         fem.assemble_matrix(self._sums, self._form, bcs=self._conditions)  # type: ignore[misc]
-        self.matrix.setValuesCOO(self._sums.data)
+        if self._shared:
+            self.matrix.assemble()  # tells PETSc that the values are new
+        else:
+            self.matrix.setValuesCOO(self._sums.data)
 
 
 def give_back() -> None:
