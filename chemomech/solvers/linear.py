@@ -119,7 +119,7 @@ class DisplacementSolver:
         return ksp
 
     def _factorised(self, block: PETSc.Mat) -> PETSc.KSP:
-        """CHOLMOD's solves take two thirds of the time of MUMPS's, but it knows one rank only."""
+        """By a general code: CHOLMOD's solves take two thirds of the time of MUMPS's, but it knows one rank only."""
         alone = block.comm.size == 1 and any(map(PETSc.Sys.hasExternalPackage, ("cholmod", "suitesparse")))
         for package in ("cholmod", "mumps") if alone else ("mumps",):
             ksp = self._new(block)
