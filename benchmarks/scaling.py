@@ -126,8 +126,6 @@ def stored(matrix: Any) -> tuple[int, float]:
 
 def terms(simulation: Any) -> dict[str, float]:
     """Bytes of what a Newton step reads, all ranks."""
-    from petsc4py import PETSc
-
     stack = simulation.solver
     system, elimination = stack.system, stack._elimination
     last = elimination.last
@@ -138,12 +136,10 @@ def terms(simulation: Any) -> dict[str, float]:
     coupling = [
         b for k in elimination.phases for b in (system.blocks[0][k], system.blocks[k][last], system.blocks[last][k])
     ]
-    pc = stack.displacement.ksp.getPC()
     if stack.displacement.exact:
-        # MUMPS tells every rank the sum. Forward and backward; factors in dense pieces have few indices.
-        factor = pc.getFactorMatrix().getInfo(PETSc.Mat.InfoType.GLOBAL_MAX)["nz_used"]
-        displacement = 2.0 * 8.0 * factor
+        displacement = 2.0 * 8.0 * stack.displacement.stored()  # forward and backward; the blocks have few indices
     else:
+        pc = stack.displacement.ksp.getPC()
         # Two steps of Chebyshev before, the first from zero, a residual, two steps behind; the transfer both ways.
         levels = [pc.getMGSmoother(k).getOperators()[0] for k in range(1, pc.getMGLevels())]
         transfer = [pc.getMGInterpolation(k) for k in range(1, pc.getMGLevels())]

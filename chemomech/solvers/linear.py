@@ -21,6 +21,7 @@ from petsc4py import PETSc
 
 from chemomech.errors import ConvergenceError
 from chemomech.parallel import global_max
+from chemomech.solvers.substructures import NotFactorised, Substructures
 from chemomech.solvers.system import System
 from chemomech.typing import Array
 
@@ -76,21 +77,39 @@ class DisplacementSolver:
     Args:
         block: The constant matrix K.
         rigid: Rigid motions on the owned dofs, columns.
+        places: Where the owned nodes are, (n, dimension).
         components: Components of the displacement.
         exact: Factorise instead of multigrid.
+
+    Attributes:
+        ksp: PETSc's solver, None where the factors are those of ``Substructures``.
     """
 
-    def __init__(self, block: PETSc.Mat, rigid: Array, components: int, *, exact: bool) -> None:
+    def __init__(self, block: PETSc.Mat, rigid: Array, places: Array, components: int, *, exact: bool) -> None:
         self._prefix = f"chemomech_displacement_{next(_numbers)}_"
         self.exact = exact
+        self._substructures: Substructures | None = None
+        self.ksp: Any = None
+        if exact:
+            block.setOption(PETSc.Mat.Option.SPD, True)
+            if components == 2:
+                try:
+                    self._substructures = Substructures(block, places)
+                    return
+                except NotFactorised:
+                    pass
         with options(self._prefix, MUMPS if exact else GAMG):
-            if exact:
-                block.setOption(PETSc.Mat.Option.SPD, True)
-                self.ksp = self._factorised(block)
-            else:
-                self.ksp = self._multigrid(block, rigid, components)
+            self.ksp = self._factorised(block) if exact else self._multigrid(block, rigid, components)
         # K is constant; the assembly of the whole matrix would pass for a change of it.
         self.ksp.getPC().setReusePreconditioner(True)
+
+    def stored(self) -> float:
+        """Entries of the factors on all ranks, as far as they are exact; collective."""
+        if self._substructures is not None:
+            return self._substructures.stored
+        # MUMPS tells every rank the sum.
+        factor = self.ksp.getPC().getFactorMatrix()
+        return float(factor.getInfo(PETSc.Mat.InfoType.GLOBAL_MAX)["nz_used"])
 
     def _new(self, block: PETSc.Mat) -> PETSc.KSP:
         ksp = PETSc.KSP().create(block.comm)
@@ -100,7 +119,7 @@ class DisplacementSolver:
         return ksp
 
     def _factorised(self, block: PETSc.Mat) -> PETSc.KSP:
-        """CHOLMOD's solves take two thirds of the time of MUMPS's, but it knows one rank only."""
+        """By a general code: CHOLMOD's solves take two thirds of the time of MUMPS's, but it knows one rank only."""
         alone = block.comm.size == 1 and any(map(PETSc.Sys.hasExternalPackage, ("cholmod", "suitesparse")))
         for package in ("cholmod", "mumps") if alone else ("mumps",):
             ksp = self._new(block)
@@ -157,7 +176,8 @@ class DisplacementSolver:
 
     def solve(self, b: PETSc.Vec, x: PETSc.Vec) -> None:
         """x = K^-1 b, or its approximation."""
-        self.ksp.solve(b, x)
+        solver = self.ksp if self._substructures is None else self._substructures
+        solver.solve(b, x)
 
     def solve_to(self, b: PETSc.Vec, x: PETSc.Vec, rtol: float) -> None:
         """K x = b to the relative tolerance ``rtol``.
@@ -165,6 +185,9 @@ class DisplacementSolver:
         Raises:
             ConvergenceError: If that fails.
         """
+        if self._substructures is not None:
+            self._substructures.solve(b, x)
+            return
         if self.exact:
             self.ksp.solve(b, x)
             reason = self.ksp.getConvergedReason()
@@ -188,7 +211,9 @@ class DisplacementSolver:
 
     def destroy(self) -> None:
         """Free the PETSc objects; collective."""
-        self.ksp.destroy()
+        for thing in (self._substructures, self.ksp):
+            if thing is not None:
+                thing.destroy()
 
 
 def _level(pc: PETSc.PC, level: int) -> PETSc.KSP:
@@ -272,11 +297,13 @@ class BlockElimination:
         """S = g A - sum over phases of M' D~^-1 (-M)."""
         blocks = self.system.blocks
         own = blocks[last][last]
-        if self._schur is not None and own is not None:
-            own.copy(self._schur, PETSc.Mat.Structure.SAME_NONZERO_PATTERN)
-        elif own is not None:
-            self._schur = own.copy()
-        elif self._schur is not None:
+        alone = len(self.phases) == 1  # the product is then S itself: they have the same entries
+        if not alone and own is not None:
+            if self._schur is None:
+                self._schur = own.copy()
+            else:
+                own.copy(self._schur, PETSc.Mat.Structure.SAME_NONZERO_PATTERN)
+        elif not alone and self._schur is not None:
             self._schur.zeroEntries()
         for k, inverse in zip(self.phases, self._inverse, strict=True):
             if k in self._sources:
@@ -289,7 +316,12 @@ class BlockElimination:
                 right.diagonalScale(L=inverse)
                 product = blocks[last][k].matMult(right)
                 self._sources[k] = right, product
-            if self._schur is None:
+            if alone:
+                product.scale(-1.0)
+                if own is not None:
+                    product.axpy(1.0, own, structure=PETSc.Mat.Structure.SUBSET_NONZERO_PATTERN)
+                self._schur = product
+            elif self._schur is None:
                 self._schur = product.copy()
                 self._schur.scale(-1.0)
             else:
@@ -344,7 +376,7 @@ class BlockElimination:
 
     def destroy(self, pc: Any = None) -> None:
         """Free the PETSc objects; collective."""
-        terms = [m for pair in self._sources.values() for m in pair]
+        terms = [m for pair in self._sources.values() for m in pair if m is not self._schur]
         for thing in (*self._inverse, *self._work, *terms, self._schur, self._ksp):
             if thing is not None:
                 thing.destroy()

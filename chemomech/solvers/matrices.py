@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from dolfinx import cpp, fem
 from dolfinx.fem import petsc as fem_petsc
 from petsc4py import PETSc
 
-from chemomech.typing import Array, DirichletBC, Longs
+from chemomech.typing import Array, DirichletBC, Ints, Longs
 
 
 class Sums:
@@ -25,9 +26,6 @@ class Sums:
         unit: Whether ones stand on the diagonal of such rows, which the form must have entries for.
 
     Attributes:
-        places: Global row and column of each entry.
-        columns: Local dof of the column of each entry.
-        data: The entries.
         first: Global number of the first owned row.
         sizes: Local and global number of rows and columns.
     """
@@ -36,17 +34,32 @@ class Sums:
         self._form, self._conditions, self._unit = form, conditions, unit
         self._matrix = fem.create_matrix(form)
         maps = [self._matrix.index_map(k) for k in range(2)]
-        indices = self._matrix.indices.astype(np.int32)
-        # Columns beyond the dofs known here belong to rows of other ranks, whose entries stay zero.
-        own = form.function_spaces[1].dofmap.index_map
-        self.columns = np.minimum(indices, own.size_local + own.num_ghosts - 1)
-        rows = np.repeat(np.arange(len(self._matrix.indptr) - 1), np.diff(self._matrix.indptr)).astype(np.int32)
-        self.places = tuple(
-            m.local_to_global(k).astype(PETSc.IntType) for m, k in zip(maps, (rows, indices), strict=True)
-        )
         self.first = maps[0].local_range[0]
         self.sizes = [(m.size_local, m.size_global) for m in maps]
         self.comm = maps[0].comm
+
+    @property
+    def places(self) -> tuple[Longs, Longs]:
+        """Global row and column of each entry."""
+        m = self._matrix
+        rows = np.repeat(np.arange(len(m.indptr) - 1), np.diff(m.indptr)).astype(np.int32)
+        columns = m.indices.astype(np.int32)
+        i, j = (m.index_map(k).local_to_global(x).astype(PETSc.IntType) for k, x in enumerate((rows, columns)))
+        return i, j
+
+    @cached_property
+    def columns(self) -> Ints:
+        """Local dof of the column of each entry; those beyond belong to rows of other ranks, whose entries stay zero."""
+        own = self._form.function_spaces[1].dofmap.index_map
+        return np.minimum(self._matrix.indices.astype(np.int32), own.size_local + own.num_ghosts - 1)
+
+    def as_petsc(self) -> PETSc.Mat:
+        """A PETSc matrix on the same arrays, on one rank."""
+        m = self._matrix
+        csr = (np.asarray(m.indptr, dtype=PETSc.IntType), np.asarray(m.indices, dtype=PETSc.IntType), m.data)
+        matrix = PETSc.Mat().createAIJWithArrays(tuple(size for size, _ in self.sizes), csr, comm=self.comm)
+        matrix.setOption(PETSc.Mat.Option.KEEP_NONZERO_PATTERN, True)
+        return matrix
 
     @property
     def data(self) -> Array:
@@ -66,6 +79,8 @@ class Sums:
 
 class Changing:
     """The matrix of a bilinear form that is assembled again and again.
+
+    On one rank PETSc works on the arrays of the sums, if there are no others.
 
     Args:
         form: The compiled form, None if there are only followed parts.
@@ -93,6 +108,10 @@ class Changing:
             return
         if form is not None:
             self._own = Sums(form, conditions, unit=not followed)
+        self._shared = self._own is not None and not followed and self._own.comm.size == 1
+        if self._own is not None and self._shared:
+            self.matrix = self._own.as_petsc()
+            return
         parts = [*([self._own] if self._own is not None else []), *(sums for sums, _ in self._followed)]
         self._ones = np.ones(0 if unit is None else len(unit))
         first = parts[0].first
@@ -111,6 +130,9 @@ class Changing:
             return
         if self._own is not None:
             self._own.assemble()
+            if self._shared:
+                self.matrix.assemble()  # tells PETSc that the values are new
+                return
             if not self._followed:
                 self.matrix.setValuesCOO(self._own.data)
                 return

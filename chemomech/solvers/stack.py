@@ -53,8 +53,10 @@ class SolverStack:
         system.push()
         system.jacobian()
         exact = linear_solver == "direct" or n <= EXACT_LIMIT[dimension]
-        components = system.functions[0].function_space.dofmap.bs
-        self.displacement = linear.DisplacementSolver(system.blocks[0][0], rigid, components, exact=exact)
+        space = system.functions[0].function_space
+        components = space.dofmap.bs
+        places = space.tabulate_dof_coordinates()[: space.dofmap.index_map.size_local, :dimension]
+        self.displacement = linear.DisplacementSolver(system.blocks[0][0], rigid, places, components, exact=exact)
         self._elimination: linear.BlockElimination | None = None
         if linear_solver == "block":
             if exact:  # it is only multiplied from now on: half of it is enough
