@@ -542,6 +542,7 @@ def full_case() -> Case:
                 "eigenstrain": [[0.01, 0.002, 0], [0.002, -0.01, 0], [0, 0, 0.003]],
                 "fracture_energy": "1.5 J/m^2",
                 "fracture_length": "2 nm",
+                "yield_stress": "300 MPa",
             },
             "b": {"library": "Li", "partial_molar_volume": [1e-6, 2e-6, 3e-6]},
         },
