@@ -28,7 +28,7 @@ from chemomech.physics.grain_boundary import Network
 from chemomech.physics.scales import Scales
 from chemomech.typing import Array, Constant, Flags, Function, Ints
 
-_PASSES, _NEAR = 20, 1e-11  # of the columns in one elimination; how near psi has to be
+_PASSES, _NEAR = 20, 1e-9  # of the columns in one elimination; how near psi has to be
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,7 +337,6 @@ class LocalEquilibrium:
             own[:n][follows] = stiff_fraction(target, law.interaction or 0.0, stiffness[follows], at)
             net.c[name].x.scatter_forward()
         on = self._nodes
-        c[held] = stiff_fraction(mu[held] - stress[held], g.interaction, self._stiff[held], c[held])
         c[on] = self._taken_up(mu[on] - stress[on], psi[on], c[on])
 
     def _stiffen(self, slope: Row) -> None:

@@ -49,9 +49,10 @@ class Sums:
 
     @cached_property
     def columns(self) -> Ints:
-        """Local dof of the column of each entry; those beyond belong to rows of other ranks, whose entries stay zero."""
+        """Local dof of the column of each entry; those beyond are in rows of other ranks, whose entries stay zero."""
         own = self._form.function_spaces[1].dofmap.index_map
-        return np.minimum(self._matrix.indices.astype(np.int32), own.size_local + own.num_ghosts - 1)
+        last = np.int32(own.size_local + own.num_ghosts - 1)
+        return np.asarray(np.minimum(self._matrix.indices, last), dtype=np.int32)
 
     def as_petsc(self) -> PETSc.Mat:
         """A PETSc matrix on the same arrays, on one rank."""

@@ -138,7 +138,8 @@ class Newton:
         self.history.append(dict(zip(names, largest.tolist(), strict=True)))
         self._worst = {n: int(np.argmax(r)) if len(r) else -1 for n, r in zip(names, ratios, strict=True)}
         self._local = dict(zip(names, local.tolist(), strict=True))
-        if np.all(largest <= self.tolerance):
+        # In a long step the flux of a small difference is large: a first guess has to be better than a solution.
+        if np.all(largest <= (self.tolerance if iteration else _GUESS * self.tolerance)):
             return int(PETSc.SNES.ConvergedReason.CONVERGED_FNORM_RELATIVE)
         return 0
 
