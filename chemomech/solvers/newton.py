@@ -19,6 +19,8 @@ from chemomech.typing import Array
 _LOG = logging.getLogger(__name__)
 _numbers = count()
 
+_GUESS = 1e-3
+
 
 _REASONS = {
     -1: "the residual could not be evaluated",
