@@ -60,8 +60,8 @@ for name, function in made.state.functions.items():
         number = np.concatenate([p[0] for p in parts])
         held = np.concatenate([p[1] for p in parts])
         values[name] = held[np.argsort(number)]
+row = made.row()
 if comm.rank == 0:
-    row = made.row()
     np.savez(out, time=made.time, touched=np.array(touched), drift=row["mass_relative_drift"], **values)
 made.destroy()
 """

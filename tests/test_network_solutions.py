@@ -1,4 +1,4 @@
-"""Networks of grain boundaries against what must hold exactly: isotherms under stress, fluxes at junctions, no drift."""
+"""Networks of grain boundaries against what holds exactly: isotherms under stress, fluxes at junctions, no drift."""
 
 from __future__ import annotations
 
