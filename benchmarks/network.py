@@ -3,9 +3,9 @@
     ./chemomech-env python benchmarks/network.py plane --grains 1000 --unknowns 1000000 --json network2d.json
     ./chemomech-env python benchmarks/network.py solid --grains 100 --unknowns 200000 --json network3d.json
 
-Silver grains of 1 um with random orientations, from a contact at the top, a few equal steps of backward Euler. Each
-ratio D_gb/D of the diffusivities of random boundaries and grains (``--ratios``) is an ``mpirun`` of its own; D_gb stays.
-The ratio ``none`` leaves the boundaries out: the same body, one mesh, one contact. Meshes are kept in ``--cache``.
+Silver grains of 1 um with random orientations, a contact at the top, a few equal steps of backward Euler. Each ratio
+D_gb/D of the diffusivities of random boundaries and grains (``--ratios``) is an ``mpirun`` of its own; D_gb stays. The
+ratio ``none`` leaves the boundaries out: the same body, one mesh, one contact. Meshes are kept in ``--cache``.
 """
 
 from __future__ import annotations
@@ -90,9 +90,7 @@ def case_of(arrays: MeshArrays, ratio: float | None, linear: str = "block") -> C
         {
             "domain": {"shape": "file", "path": "polycrystal.msh"},
             "temperature": TEMPERATURE,
-            "materials": {
-                "silver": {"library": "Ag", "diffusivity": ALONG / (ratio or 1.0), "elasticity": {"kind": "cubic"}}
-            },
+            "materials": {"silver": grain},
             "grain_boundaries": {} if ratio is None else inside,
             "boundaries": held | {"top": {"chemical_potential": contact}},
             "initial": {"concentration": 0.01},

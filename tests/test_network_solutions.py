@@ -1,4 +1,4 @@
-"""Networks of grain boundaries against what must hold exactly: isotherms under stress, fluxes at junctions, no drift."""
+"""Networks of grain boundaries against what holds exactly: isotherms under stress, fluxes at junctions, no drift."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ import chemomech as cm
 from chemomech.meshing.arrays import MeshArrays
 from chemomech.meshing.grains import mesh_grains
 from chemomech.microstructure.voronoi import polycrystal
-from chemomech.parallel import on_rank_zero
 from chemomech.simulation import Simulation
 from tests.networks import RT, case, cube, junction, potential, run, simulation
 from tests.tools import record
@@ -166,8 +165,8 @@ def test_branch_fluxes_add_up_at_rest() -> None:
 
 # ---- a polycrystal -----------------------------------------------------------------------------------
 def grains() -> MeshArrays:
-    """A dozen grains with boundaries of two classes."""
-    structure = polycrystal(2, [4e-6, 3e-6], number=12, lloyd=2, phase="ag", seed=11)
+    """A dozen grains with random and low-angle boundaries and a twin."""
+    structure = polycrystal(2, [4e-6, 3e-6], number=12, lloyd=2, phase="ag", seed=35)
     return mesh_grains(structure, 0.3e-6).to_arrays("class")
 
 
@@ -184,9 +183,7 @@ def crystalline(**more: Any) -> cm.Case:
         "time": {"end": 300.0},
     }
     classes = {"default": wide, "HAGB": {"diffusivity": "2e-14 m^2/s", "interaction": -0.5}, "LAGB": slow, "tw*": slow}
-    made = on_rank_zero(COMM, lambda: sorted(grains().boundaries))
-    kept = {k: v for k, v in classes.items() if k in ("default", *made) or any(m.startswith(k[:2]) for m in made)}
-    return case(kept, material, **parts | more)
+    return case(classes, material, **parts | more)
 
 
 @pytest.mark.parametrize("linear", ["direct", "block"])
@@ -196,7 +193,7 @@ def test_no_lithium_is_lost_in_a_polycrystal(linear: str, contact: bool) -> None
     closed: dict[str, Any] = {"boundaries": {}, "initial": {"concentration": "0.02 + 0.05*exp(-(y-3e-6)**2/1e-12)"}}
     made = begun(crystalline(solver={"linear": linear}, **({} if contact else closed)), grains)
     assert made.physics.u.function_space.dofmap.bs == 3
-    assert len(network_of(made).c) >= 2
+    assert set(network_of(made).c) == {"HAGB", "LAGB", "tw*"}
     control, drift = made.control(), 0.0
     before = network_of(made).amounts()
     while made.time < control.end * (1.0 - 1e-12):

@@ -172,7 +172,11 @@ def nodal(made: Simulation, function: Any) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.slow
 @pytest.mark.parametrize("coupled", [False, True])
 def test_layers_of_cells_and_surfaces(coupled: bool) -> None:
-    """Within 2 % of what changes; displacements and fractions off the junction, where the one model has no layer."""
+    """Within 2 % of what changes.
+
+    Under stress the nodes where boundaries end and meet are left out: clamped, a layer cannot open there, while a
+    surface knows the mean of its sides only. Grains move differently around such a place, by what a dipole does.
+    """
     thin, mesh = computed(0.0, coupled=coupled)
     thick, _ = computed(WIDTH, coupled=coupled)
     network = thin.physics.network
@@ -188,7 +192,7 @@ def test_layers_of_cells_and_surfaces(coupled: bool) -> None:
         for k in range(3):
             nodes = np.unique(mesh.cells[mesh.cell_grain == k])
             if field == "displacement":
-                nodes = nodes[inside(mesh.points[nodes, :2])]
+                nodes = nodes[amid(mesh.points[nodes, :2], 170e-9)]
             wanted = seen(mesh.points[nodes, :2] * (1.0 - 1e-9) + shift(k, WIDTH))
             error = np.abs(wanted - values[number[nodes]]).max() / size
             off[field] = max(off[field], float(error))
@@ -197,7 +201,8 @@ def test_layers_of_cells_and_surfaces(coupled: bool) -> None:
         places, there = nodal(thick, thick.physics.c[name])
         middle = 0.5 * (shift(k, WIDTH) + shift((k + 2) % 3, WIDTH))
         wanted = LinearNDInterpolator(places, there)(x * (1.0 - 1e-9) + middle)
-        off[name] = float(np.abs(wanted - c).max() / (filled(CONTACT, gain) - filled(START, gain)))
+        kept = amid(x, 15e-9) if coupled else np.ones(len(x), dtype=bool)
+        off[name] = float(np.abs(wanted - c)[kept].max() / (filled(CONTACT, gain) - filled(START, gain)))
     gained = [sum(made.physics.amounts().values()) / made.state.begun - 1.0 for made in (thin, thick)]
     off["amount"] = abs(gained[0] / gained[1] - 1.0)
     more = {"cells": [len(m.physics.mu.x.array) for m in (thin, thick)], "shift": stress_shift(thin)}
@@ -210,10 +215,10 @@ def test_layers_of_cells_and_surfaces(coupled: bool) -> None:
     thick.destroy()
 
 
-def inside(x: np.ndarray) -> np.ndarray:
-    """Off the boundaries."""
-    far = [np.abs(x @ way(120.0 * k)) + REACH * (x @ way(90.0 + 120.0 * k) < 0.0) for k in range(3)]
-    return np.min(far, axis=0) > WIDTH
+def amid(x: np.ndarray, far: float) -> np.ndarray:
+    """Neither near the junction nor near an end."""
+    ends = [np.zeros(2), *(REACH * way(90.0 + 120.0 * k) for k in range(3))]
+    return np.min([np.linalg.norm(x - end, axis=1) for end in ends], axis=0) > far
 
 
 def stress_shift(made: Simulation) -> float:

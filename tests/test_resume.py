@@ -350,5 +350,6 @@ def test_ranks_give_the_same_fields(tmp_path: Path, solver: str) -> None:
 
 
 ZERO = (
-    "mass_relative_drift", "max_free_energy_increase_relative", "lithium_supplied_mol_per_m", "mean_concentration_change",
+    "mass_relative_drift", "max_free_energy_increase_relative", "lithium_supplied_mol_per_m",
+    "mean_concentration_change",
 )  # fmt: skip

@@ -265,7 +265,7 @@ def rigid_motions(body: Body, space_u: Any) -> Array:
         modes[:, axis, axis] = 1.0
     for k, (i, j) in enumerate(planes):
         modes[:, i, count + k], modes[:, j, count + k] = -x[:, j], x[:, i]
-    return modes.reshape(n * count, -1)
+    return modes.reshape(n * count, modes.shape[-1])  # a rank may have no node
 
 
 def free_motions(fields: Fields, held: Flags) -> Array:
