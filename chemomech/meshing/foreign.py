@@ -11,8 +11,8 @@ from typing import Any, Final
 import numpy as np
 
 from chemomech.errors import CaseError
-from chemomech.meshing.generate.session import session
 from chemomech.meshing.grains import GrainMesh, grain_facets, oriented
+from chemomech.meshing.session import session
 from chemomech.microstructure.planar import PlanarMap
 from chemomech.microstructure.solid import CellComplex
 from chemomech.microstructure.structure import Microstructure

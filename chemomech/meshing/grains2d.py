@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from chemomech.errors import ChemomechError
-from chemomech.meshing.generate.session import session
+from chemomech.meshing.session import session
 from chemomech.typing import Array, Longs
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from chemomech.meshing.generate.session import session
 from chemomech.meshing.grains2d import Filling, GrainError, Progress, Region, fill, keep_nodes
 from chemomech.meshing.outline import outline
+from chemomech.meshing.session import session
 from chemomech.typing import Array, Longs
 
 if TYPE_CHECKING:

@@ -197,6 +197,8 @@ class Contacts:
             weights: Of past values in the mean the step starts from.
             predictor: Of past values in the extrapolation.
         """
+        if not self.rows:
+            return
         self._before = _blend(self.supplied, weights)
         latest, open_ = self.past[0], np.array([row.open for row in self.rows], dtype=bool)
         self.level = latest + np.where(open_, np.clip(_blend(self.past, predictor) - latest, -2.0, 2.0), 0.0)

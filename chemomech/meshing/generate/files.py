@@ -14,8 +14,8 @@ from chemomech.errors import CaseError
 from chemomech.meshing.arrays import MeshArrays
 from chemomech.meshing.generate.named import name_interfaces, orient, surfaces
 from chemomech.meshing.generate.oriented import read_grains
-from chemomech.meshing.generate.session import session
 from chemomech.meshing.generate.twins import find_twins, sides
+from chemomech.meshing.session import session
 from chemomech.typing import Array, Flags, Ints, Longs
 from chemomech.units import pretty
 

@@ -11,7 +11,7 @@ from chemomech.case.regions import AXES, interfaces, spans
 from chemomech.errors import CaseError
 from chemomech.meshing.generate.fields import nodal_field, size_fields
 from chemomech.meshing.generate.named import phase_tags
-from chemomech.meshing.generate.session import session
+from chemomech.meshing.session import session
 from chemomech.meshing.sizing import Sizes
 from chemomech.typing import Array, Ints, Longs
 
