@@ -65,11 +65,11 @@ def test_sums_over_images() -> None:
         away = x[i] - n * period
         r2 = away**2 + c[i] ** 2
         angles = np.arctan2(c[i], away) - np.where(n > 0, np.pi, 0.0)
-        assert sums.s1[i] == pytest.approx(np.sum(1 / r2) + 2 / (end * period), rel=1e-11)
-        assert sums.s2[i] == pytest.approx(np.sum(1 / r2**2), rel=1e-11)
+        assert sums.s1[i] == pytest.approx(np.sum(1 / r2) + 2 / (end * period), rel=1e-11, abs=0.0)
+        assert sums.s2[i] == pytest.approx(np.sum(1 / r2**2), rel=1e-11, abs=0.0)
         assert sums.t1[i] == pytest.approx(np.sum(away / r2) - 2 * x[i] / (end * period), abs=1e-10)
         assert sums.t2[i] == pytest.approx(np.sum(away / r2**2), abs=1e-10)
-        assert sixth[i] == pytest.approx(np.sum(1 / r2**3), rel=1e-10)
+        assert sixth[i] == pytest.approx(np.sum(1 / r2**3), rel=1e-10, abs=0.0)
         assert angle[i] == pytest.approx(np.sum(angles) - 2 * x[i] * c[i] / (end * period), abs=1e-9)
 
 
@@ -89,12 +89,12 @@ def test_derivatives_of_angle_and_logarithm(period: float | None) -> None:
 
 def test_no_overflow_and_no_cancellation() -> None:
     far = Row(1.0).sums(np.array([0.3]), np.array([1e12]))
-    assert far.s1[0] == pytest.approx(np.pi / 1e6) and far.t1[0] == 0.0 and far.t2[0] == 0.0
+    assert far.s1[0] == pytest.approx(np.pi / 1e6, abs=0.0) and far.t1[0] == 0.0 and far.t2[0] == 0.0
     # A row of period 1e6 is a single line close to it.
     x, c2 = RNG.uniform(-1, 1, 50), RNG.uniform(1e-3, 1, 50) ** 2
     for many, one in zip(Row(1e6).sums(x, c2), Row().sums(x, c2), strict=True):
         assert np.abs(many - one).max() < 1e-11 * np.abs(one).max()
-    assert Row(1e6).sixth(x, c2) == pytest.approx(Row().sixth(x, c2), rel=1e-6)
+    assert Row(1e6).sixth(x, c2) == pytest.approx(Row().sixth(x, c2), rel=1e-6, abs=0.0)
 
 
 # -- fields ------------------------------------------------------------------------------------------------
@@ -163,7 +163,7 @@ def test_row_is_the_sum_of_its_lines(b: tuple[float, float]) -> None:
     assert error[1] < 0.26 * error[0] < 1e-4
     assert np.abs(row.distortion(*below)).max() < 1e-12
     weights = sum(line_density(np.hypot(X - k * period, Y), CORE) for k in range(-300, 301))
-    assert row.w(X, Y) == pytest.approx(weights, rel=1e-8)
+    assert row.w(X, Y) == pytest.approx(weights, rel=1e-8, abs=0.0)
 
 
 @pytest.mark.parametrize("plane", ["strain", "stress"])
@@ -183,7 +183,7 @@ def test_far_field(plane: str) -> None:
     assert np.abs(above - expected).max() < 1e-11
     stress = field.stress(x, up)
     modulus = 2 * SHEAR / (1 - nu) if plane == "strain" else 2 * SHEAR * (1 + nu)
-    assert stress[:, 0, 0] == pytest.approx(modulus * strain)
+    assert stress[:, 0, 0] == pytest.approx(modulus * strain, abs=0.0)
     assert np.abs(stress[:, :2, 1]).max() < 1e-11
     # One period further all above has moved by -b, nothing below.
     y = np.array([-6.0, -3.0, 3.0, 6.0]) * period
@@ -198,7 +198,7 @@ def test_far_field_is_reached_exponentially() -> None:
     x = np.linspace(0, 1, 64, endpoint=False)
     spread = [np.ptp(field.stress(x, np.full_like(x, h))[:, 0, 0]) for h in (1.0, 2.0, 3.0, 4.0)]
     ratio = np.array(spread[1:]) / np.array(spread[:-1]) * np.exp(2 * np.pi)
-    assert ratio == pytest.approx([(h * np.pi - 1) / ((h - 1) * np.pi - 1) for h in (2, 3, 4)], rel=1e-4)
+    assert ratio == pytest.approx([(h * np.pi - 1) / ((h - 1) * np.pi - 1) for h in (2, 3, 4)], rel=1e-4, abs=0.0)
 
 
 # -- rows of a case ----------------------------------------------------------------------------------------
@@ -227,7 +227,7 @@ def test_lines_of_an_open_body_stay_single() -> None:
     found = cm.lines(case([entry((0, 0), (0.3, 0.4)), entry((3, 1), (0.3, 0.0))]))
     assert [line.index for line in found] == [0, 1]
     assert all(line.period is None and not line.image and line.direction == (1.0, 0.0) for line in found)
-    assert found[0].vector == pytest.approx(np.array([0.3, 0.4, 0.0]) * NM)
+    assert found[0].vector == pytest.approx(np.array([0.3, 0.4, 0.0]) * NM, abs=0.0)
 
 
 @pytest.mark.parametrize("angle", [0.0, 40.0, 90.0, 200.0])
@@ -238,7 +238,7 @@ def test_periodic_body(angle: float, backwards: bool) -> None:
     turned = {"normal": [float(b[1]), float(-b[0])]} if backwards else {}  # of the line -z
     (row,) = cm.lines(case([entry((2, 1), (b[0], b[1]), **turned)], periodic=["x"]))
     (one,) = cm.lines(case([entry((2, 1), (b[0], b[1]), **turned)]))
-    assert row.period == pytest.approx(40 * NM)
+    assert row.period == pytest.approx(40 * NM, abs=0.0)
     assert np.array_equal(row.frame, np.eye(3))
     assert row.vector == pytest.approx((-1 if backwards else 1) * np.array([*b, 0.0]) * NM, abs=1e-22)
     near = np.array([2.0, 1.0, 0.0]) * NM + 0.5 * NM * np.column_stack([X, Y, 0 * X])
@@ -259,8 +259,8 @@ def test_periodic_body_far_from_its_lines() -> None:
     above = distortion_at(cm.lines(given), np.array([[3.0, 190.0]]) * NM, NU)[0]
     below = distortion_at(cm.lines(given), np.array([[3.0, -190.0]]) * NM, NU)[0]
     assert np.abs(below).max() < 1e-9
-    assert above[0, 0] == pytest.approx(-2 * 0.3 / 40, rel=1e-6)
-    assert above[0, 1] - above[1, 0] == pytest.approx(2 * 0.2 / 40, rel=1e-6)
+    assert above[0, 0] == pytest.approx(-2 * 0.3 / 40, rel=1e-6, abs=0.0)
+    assert above[0, 1] - above[1, 0] == pytest.approx(2 * 0.2 / 40, rel=1e-6, abs=0.0)
 
 
 def test_mirror_construction_is_the_periodic_one() -> None:
@@ -268,7 +268,7 @@ def test_mirror_construction_is_the_periodic_one() -> None:
     half = [entry((2, 1), (0.3, 0.1)), entry((-10, -2), (0.2, 0.0)), entry((10, 3), (-0.25, 0.0))]
     mirrored = cm.lines(case(half, (20, 30), mirror=["x"]))
     assert [(line.index, line.image) for line in mirrored] == [(0, False), (0, True), (1, False), (2, False)]
-    assert all(line.period == pytest.approx(40 * NM) for line in mirrored)
+    assert all(line.period == pytest.approx(40 * NM, abs=0.0) for line in mirrored)
     # The whole period from -10 nm to 30 nm, with its plane of symmetry at 10 nm.
     whole = [*half, entry((18, 1), (0.3, -0.1))]
     periodic = cm.lines(case(whole, (40, 30), center=[10 * NM, 0.0], periodic=["x"]))
@@ -303,13 +303,15 @@ def test_boxes(kind: str) -> None:
     both = cm.lines(case(given, size, **{kind: ["x", "z"]}))
     real = [line for line in both if not line.image]
     assert len(both) == 3 * factor and [line.index for line in real] == [0, 1, 2]
-    assert [line.period for line in real] == pytest.approx([40 * factor * NM, 60 * factor * NM, 60 * factor * NM])
-    assert all(line.frame[1] == pytest.approx([0, 1, 0]) for line in both)
+    assert [line.period for line in real] == pytest.approx(
+        [40 * factor * NM, 60 * factor * NM, 60 * factor * NM], abs=0.0
+    )
+    assert all(line.frame[1] == pytest.approx([0, 1, 0], abs=0.0) for line in both)
     assert [line.frame[0].tolist() for line in real] == [[1, 0, 0], [0, 0, 1], [0, 0, 1]]
     above, below = distortion_at(both, np.array([[3.0, 440.0, 5.0], [3.0, -440.0, 5.0]]) * NM, NU)
     assert np.abs(below).max() < 1e-8
-    assert above[0, 0] == pytest.approx(-0.3 / 40, rel=1e-4)
-    assert above[2, 2] == pytest.approx(-2 * 0.3 / 60, rel=1e-4)
+    assert above[0, 0] == pytest.approx(-0.3 / 40, rel=1e-4, abs=0.0)
+    assert above[2, 2] == pytest.approx(-2 * 0.3 / 60, rel=1e-4, abs=0.0)
     # Parallel to the only closed axis, a line stays single.
     (single,) = cm.lines(case([along_z], size, **{kind: ["z"]}))
     assert single.period is None and not single.image
@@ -323,7 +325,7 @@ def test_mesh_files_need_their_size() -> None:
         with pytest.raises(CaseError, match=r"dislocations\.0"):
             cm.lines(given)
         first = cm.lines(given, [[-20 * NM, -15 * NM], [25 * NM, 15 * NM]])[0]
-        assert first.period == pytest.approx(45 * factor * NM)
+        assert first.period == pytest.approx(45 * factor * NM, abs=0.0)
         if kind == "mirror":
             with pytest.raises(CaseError, match="plane of symmetry"):
                 cm.lines(given, [[-20 * NM, -15 * NM], [20 * NM, 15 * NM]])
@@ -395,7 +397,7 @@ def test_slip_enters_with_its_sign() -> None:
     mean, middle = cell_distortion(slip, cells, NU), distortion_at(slip, cells.mean(axis=1), NU)
     assert np.abs(mean - middle).max() < 0.15 * np.abs(middle).max()
     density = slip_density(slip[0].local(cells.mean(axis=1))[:, 0], slip[0].local(cells.mean(axis=1))[:, 1], NM)
-    assert middle == pytest.approx(-density[:, None, None] * np.outer(slip[0].vector, slip[0].frame[1]))
+    assert middle == pytest.approx(-density[:, None, None] * np.outer(slip[0].vector, slip[0].frame[1]), abs=0.0)
 
 
 def test_means_take_little_time() -> None:
@@ -411,10 +413,10 @@ def test_peach_koehler_force() -> None:
     one, two = cm.lines(case([entry((0, 0), (1.124, 0)), entry((5, 0), (1.124, 0))]))
     force = peach_koehler(infinite_medium_stress([one], MEDIUM, [[5 * NM, 0.0]]), two)[0]
     d = EdgeField(1.124 * NM, NM, MEDIUM.youngs_modulus / (2 * 1.257), 0.257).prefactor
-    assert force == pytest.approx([d * 1.124 * NM * 5 / 26 / NM, 0.0, 0.0])
+    assert force == pytest.approx([d * 1.124 * NM * 5 / 26 / NM, 0.0, 0.0], abs=0.0)
     shear = np.array([[[0.0, 2.0, 0.0], [2.0, 3.0, 0.0], [0.0, 0.0, 0.0]]])
     climb = Line.of(case([entry((0, 0), (0, 1.0))]).dislocations[0])
-    assert peach_koehler(shear, climb)[0] == pytest.approx(np.array([3.0, -2.0, 0.0]) * NM)
+    assert peach_koehler(shear, climb)[0] == pytest.approx(np.array([3.0, -2.0, 0.0]) * NM, abs=0.0)
 
 
 def test_force_between_row_and_line() -> None:
@@ -426,4 +428,4 @@ def test_force_between_row_and_line() -> None:
         singles += [Line(row.position + 40 * NM * n * row.frame[0], row.frame, row.burgers, row.core)]
     expected = infinite_medium_stress(singles, MEDIUM, np.array([[8.0, 0.0]]) * NM)[0, 0, 1]
     assert abs(shear[0]) < 1e-10 * abs(shear[1])
-    assert shear[1] == pytest.approx(-shear[2]) == pytest.approx(expected, rel=1e-3)
+    assert shear[1] == pytest.approx(-shear[2], abs=0.0) == pytest.approx(expected, rel=1e-3, abs=0.0)

@@ -79,8 +79,8 @@ def test_influx_is_counted() -> None:
     result = cm.run(case)
     expected = 0.75 * flux * 10 * NM * 1e-4
     gained = result.history["lithium_mol_per_m"][-1] - result.history["lithium_mol_per_m"][0]
-    assert gained == pytest.approx(expected, rel=1e-9)
-    assert result.summary["lithium_supplied_mol_per_m"] == pytest.approx(expected, rel=1e-9)
+    assert gained == pytest.approx(expected, rel=1e-9, abs=0.0)
+    assert result.summary["lithium_supplied_mol_per_m"] == pytest.approx(expected, rel=1e-9, abs=0.0)
     assert abs(result.summary["mass_relative_drift"]) < 1e-12
 
 
@@ -92,10 +92,10 @@ def test_reservoirs_on_a_boundary(condition: dict[str, Any]) -> None:
     left = np.c_[np.full_like(y, -6 * NM), y]
     name, value = next(iter(condition.items()))
     expected = 800.0 if isinstance(value, str) else value
-    assert result.evaluate(name, left) == pytest.approx(expected, rel=1e-9)
+    assert result.evaluate(name, left) == pytest.approx(expected, rel=1e-9, abs=0.0)
     gained = result.history["lithium_mol_per_m"][-1] - result.history["lithium_mol_per_m"][0]
     assert gained > 0.0
-    assert result.summary["lithium_supplied_mol_per_m"] == pytest.approx(gained, rel=1e-6)
+    assert result.summary["lithium_supplied_mol_per_m"] == pytest.approx(gained, rel=1e-6, abs=0.0)
 
 
 def test_fixed_concentration_keeps_chemical_equilibrium() -> None:
@@ -117,7 +117,9 @@ def test_free_swelling_is_free_of_stress() -> None:
     assert np.abs(result.function("stress").x.array).max() < 1e-6 * 149.8e9 * 0.3
     strain = result.function("strain").x.array.reshape(-1, 3, 3)
     expected = 3e-6 * 42522 * 0.3 / 3
-    assert strain[:, 0, 0] == pytest.approx(expected, rel=1e-9) and strain[:, 1, 1] == pytest.approx(expected, rel=1e-9)
+    assert strain[:, 0, 0] == pytest.approx(expected, rel=1e-9, abs=0.0) and strain[:, 1, 1] == pytest.approx(
+        expected, rel=1e-9, abs=0.0
+    )
 
 
 def test_clamped_film_stress() -> None:
@@ -126,7 +128,7 @@ def test_clamped_film_stress() -> None:
     case = small(dislocations=[], boundaries=sides, initial={"concentration": 0.6}, mode="equilibrium", time={})
     sigma = cm.run(case).evaluate("stress", [[0.0, 0.0]])[0]
     expected = -149.8e9 * 3e-6 * 42522 * 0.1 / (3 * (1 - 0.257))
-    assert [sigma[0, 0], sigma[2, 2]] == pytest.approx([expected, expected], rel=1e-9)
+    assert [sigma[0, 0], sigma[2, 2]] == pytest.approx([expected, expected], rel=1e-9, abs=0.0)
     assert abs(sigma[1, 1]) < 1e-9 * abs(expected)
 
 
@@ -146,11 +148,11 @@ def test_traction_and_roller_patch() -> None:
     )  # fmt: skip
     result = cm.run(case)
     sigma = result.function("stress").x.array.reshape(-1, 3, 3)
-    assert sigma[:, 0, 0] == pytest.approx(150e6, rel=1e-9)
+    assert sigma[:, 0, 0] == pytest.approx(150e6, rel=1e-9, abs=0.0)
     assert np.abs(np.delete(sigma.reshape(-1, 9), 0, axis=1)).max() < 1e-9 * 150e6
     u = result.evaluate("displacement", [[5 * NM, 3 * NM]])[0]
     strain = 150e6 / 149.8e9
-    assert u == pytest.approx([strain * 10 * NM, -0.257 * strain * 6 * NM], rel=1e-9)
+    assert u == pytest.approx([strain * 10 * NM, -0.257 * strain * 6 * NM], rel=1e-9, abs=0.0)
 
 
 def test_pins_carry_no_force() -> None:
@@ -161,7 +163,7 @@ def test_pins_carry_no_force() -> None:
         mode="equilibrium", time={}, plane="stress",
     )  # fmt: skip
     sigma = cm.run(case).function("stress").x.array.reshape(-1, 3, 3)
-    assert sigma[:, 0, 0] == pytest.approx(100e6, rel=1e-9)
+    assert sigma[:, 0, 0] == pytest.approx(100e6, rel=1e-9, abs=0.0)
     assert np.abs(sigma[:, 1, 1]).max() < 1.0
 
 
@@ -210,7 +212,7 @@ def test_rotating_everything_changes_nothing(angle: float) -> None:
     )
     assert np.abs(c1 - c0).max() < 1e-8
     assert np.abs(s1 - s0).max() < 1e-8 * np.abs(s0).max()
-    assert one.summary["free_energy_J_per_m"] == pytest.approx(two.summary["free_energy_J_per_m"], rel=1e-8)
+    assert one.summary["free_energy_J_per_m"] == pytest.approx(two.summary["free_energy_J_per_m"], rel=1e-8, abs=0.0)
 
 
 def test_running_twice_gives_the_same_numbers() -> None:

@@ -116,11 +116,11 @@ def test_lengths_and_centres_of_the_staircase(name: str) -> None:
             np.count_nonzero((np.minimum(a, b) == pair[0]) & (np.maximum(a, b) == pair[1]))
             for a, b in ((ring[1:], ring[:-1]), (ring[:, 1:], ring[:, :-1]))
         )
-        assert plane.boundary_length(pair) == pytest.approx(0.3e-6 * steps, rel=1e-12)
+        assert plane.boundary_length(pair) == pytest.approx(0.3e-6 * steps, rel=1e-12, abs=0.0)
     for grain, centre in zip(plane.grains, plane.centroids, strict=True):
         row, column = np.nonzero(labels == grain)
         expected = 0.3e-6 * column.mean() + 5e-6, 0.3e-6 * row.mean() - 7e-6
-        assert centre == pytest.approx(expected, rel=1e-9)
+        assert centre == pytest.approx(expected, rel=1e-9, abs=0.0)
 
 
 @grids
@@ -136,8 +136,8 @@ def test_loops_are_simple_and_add_up(name: str, grid: Grid) -> None:
             assert len(set(numbers.tolist())) == len(numbers)
             x, y = (plane.points[numbers] - plane.points[numbers[0]]).T
             areas.append(0.5 * float(np.sum(x * np.roll(y, -1) - y * np.roll(x, -1))))
-        assert areas == pytest.approx(sorted(areas, reverse=True), rel=1e-9)
-        assert sum(areas) == pytest.approx(plane.area(grain), rel=1e-9)
+        assert areas == pytest.approx(sorted(areas, reverse=True), rel=1e-9, abs=0.0)
+        assert sum(areas) == pytest.approx(plane.area(grain), rel=1e-9, abs=0.0)
     inner = [(c, 1) for c in np.flatnonzero(plane.left >= 0)] + [(c, -1) for c in np.flatnonzero(plane.right >= 0)]
     assert sorted(used) == sorted(inner)
 
@@ -173,7 +173,7 @@ def test_a_quarter_hole_ends_the_outline_of_its_grain() -> None:
     plane = from_labels(np.array([[0, 0], [0, -1]]))
     plane.check()
     assert plane.areas.tolist() == [3.0]
-    assert smooth(plane).areas == pytest.approx([3.0], rel=1e-12)
+    assert smooth(plane).areas == pytest.approx([3.0], rel=1e-12, abs=0.0)
 
 
 @grids
@@ -187,8 +187,8 @@ def test_points_in_any_order_are_the_image(grid: Grid, shifted: int) -> None:
     plane = from_points(x[order], y[order], labels.ravel()[order], 2.0, grid=grid)
     same = from_labels(labels, 2.0, (5.0, -3.0), grid=grid, shifted=1 if shifted else 0)
     assert plane.boundaries[0].tolist() == same.boundaries[0].tolist()
-    assert plane.boundaries[1] == pytest.approx(same.boundaries[1], rel=1e-12)
-    assert plane.bounds == pytest.approx(same.bounds, rel=1e-12)
+    assert plane.boundaries[1] == pytest.approx(same.boundaries[1], rel=1e-12, abs=0.0)
+    assert plane.bounds == pytest.approx(same.bounds, rel=1e-12, abs=0.0)
 
 
 def test_short_rows_of_a_hexagonal_map() -> None:
@@ -199,9 +199,9 @@ def test_short_rows_of_a_hexagonal_map() -> None:
     shown = smooth(plane)
     shown.check()
     assert moved(shown, plane.areas) < 0.02
-    assert shown.areas.sum() == pytest.approx(plane.areas.sum(), rel=1e-12)
+    assert shown.areas.sum() == pytest.approx(plane.areas.sum(), rel=1e-12, abs=0.0)
     low, high = shown.bounds
-    assert np.prod(high - low) == pytest.approx(plane.areas.sum(), rel=1e-12)
+    assert np.prod(high - low) == pytest.approx(plane.areas.sum(), rel=1e-12, abs=0.0)
 
 
 @pytest.mark.parametrize(
@@ -276,7 +276,7 @@ def test_smooth_boundaries_keep_areas_and_do_not_cross(name: str, grid: Grid, ju
     shown = smooth(plane, junctions=junctions)  # type: ignore[arg-type]
     shown.check()
     assert moved(shown, counted(name, grid)) < 0.02
-    assert shown.areas.sum() == pytest.approx(counted(name, grid).sum(), rel=1e-12)
+    assert shown.areas.sum() == pytest.approx(counted(name, grid).sum(), rel=1e-12, abs=0.0)
     assert shown.lengths.sum() <= plane.lengths.sum() * 1.1  # one hexagon becomes a rectangle
     assert shown.boundaries[0].tolist() == plane.boundaries[0].tolist()
     if grid == "square":
@@ -299,8 +299,8 @@ def test_a_disc_becomes_round(radius: float) -> None:
     assert plane.boundary_length((0, 1)) > 1.24 * circumference
     shown = smooth(plane)
     for section in (shown, resample(shown, 1.5)):
-        assert section.boundary_length((0, 1)) == pytest.approx(circumference, rel=0.03)
-        assert section.area(1) == pytest.approx(plane.area(1), rel=0.005)
+        assert section.boundary_length((0, 1)) == pytest.approx(circumference, rel=0.03, abs=0.0)
+        assert section.area(1) == pytest.approx(plane.area(1), rel=0.005, abs=0.0)
         distance = np.hypot(*(section.points[section.chains[int(np.argmin(section.lengths))]] - [29.7, 30.2]).T)
         assert np.abs(distance - radius).max() < 0.75
 
@@ -345,7 +345,7 @@ def test_the_outline(grid: Grid) -> None:
     on = np.isclose(points, low, atol=1e-9) | np.isclose(points, high, atol=1e-9)
     assert on.any(axis=1).all()
     assert on.all(axis=1).sum() == 4
-    assert np.prod(high - low) == pytest.approx(plane.areas.sum(), rel=1e-12)
+    assert np.prod(high - low) == pytest.approx(plane.areas.sum(), rel=1e-12, abs=0.0)
 
 
 def test_arguments() -> None:
@@ -356,7 +356,7 @@ def test_arguments() -> None:
         smooth(plane, moved=0.0)
     with pytest.raises(CaseError, match="size"):
         resample(plane, float("nan"))
-    assert smooth(plane, 0).areas == pytest.approx(plane.areas, rel=0.02)
+    assert smooth(plane, 0).areas == pytest.approx(plane.areas, rel=0.02, abs=0.0)
 
 
 # ---- points as far apart as a mesh needs -------------------------------------------------------------
@@ -370,7 +370,7 @@ def test_fewer_points_keep_areas_and_do_not_cross(name: str, grid: Grid, first: 
     shown = resample(section, size)
     shown.check()
     assert moved(shown, counted(name, grid)) < 0.02
-    assert shown.areas.sum() == pytest.approx(counted(name, grid).sum(), rel=1e-12)
+    assert shown.areas.sum() == pytest.approx(counted(name, grid).sum(), rel=1e-12, abs=0.0)
     assert shown.boundaries[0].tolist() == plane.boundaries[0].tolist()
     assert len(shown.junctions()) == len(plane.junctions())
 
@@ -394,7 +394,7 @@ def test_ten_thousand_grains_within_a_minute() -> None:
     assert time.process_time() - begin < 60.0
     shown.check()
     assert moved(shown, np.bincount(labels.ravel()) * 1e-12) < 0.02
-    assert shown.areas.sum() == pytest.approx(2.25e-6, rel=1e-12)
+    assert shown.areas.sum() == pytest.approx(2.25e-6, rel=1e-12, abs=0.0)
 
 
 @pytest.mark.skipif(not MAPS.is_dir(), reason="no maps")
@@ -412,5 +412,5 @@ def test_real_maps(name: str) -> None:
     structure.geometry.check()
     points = np.bincount(labels[labels >= 0])
     assert np.abs(structure.sizes / (points * ebsd.cell_area) - 1.0).max() < 0.02
-    assert structure.sizes.sum() == pytest.approx(points.sum() * ebsd.cell_area, rel=1e-12)
+    assert structure.sizes.sum() == pytest.approx(points.sum() * ebsd.cell_area, rel=1e-12, abs=0.0)
     assert len(structure.junctions) > 30

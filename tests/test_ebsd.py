@@ -222,7 +222,7 @@ def test_ang_is_what_orix_reads(tmp_path: Path) -> None:
     ebsd = reading.read_map(path, frame="same")
     assert ebsd.warnings == () and ebsd.shape == (6, 8) and ebsd.grid == "square"
     assert (ebsd.phases, ebsd.point_groups) == (("Nickel",), ("m-3m",))
-    assert ebsd.step == pytest.approx(0.5 * UM) and ebsd.cell_area == pytest.approx(0.25 * UM**2)
+    assert ebsd.step == pytest.approx(0.5 * UM, abs=0.0) and ebsd.cell_area == pytest.approx(0.25 * UM**2, abs=0.0)
     other = load(path, autogen_names=False)
     np.testing.assert_allclose(np.abs((ebsd.quaternions * other.rotations.data).sum(axis=1)), 1.0, atol=1e-12)
     np.testing.assert_allclose(ebsd.x, other.x * UM, atol=1e-15)
@@ -325,7 +325,7 @@ def test_hdf5(tmp_path: Path, maker: str, name: str) -> None:
     np.testing.assert_allclose(ebsd.x, square()[0] * UM, atol=1e-13)
     assert ("along x" in "".join(ebsd.warnings)) == (maker == "edax")  # its header was made wrong
     if maker == "oxford":
-        assert ebsd.quality["mad"][0] == pytest.approx(np.degrees(0.01))
+        assert ebsd.quality["mad"][0] == pytest.approx(np.degrees(0.01), abs=0.0)
 
 
 def test_hdf5_that_claims_a_lot_is_refused(tmp_path: Path) -> None:
@@ -486,7 +486,9 @@ def test_measured_maps(path: Path) -> None:
         assert ebsd.shape == (137, 167) and ebsd.point_groups == ("6/mmm",) and ebsd.warnings == ()
         assert (~ebsd.indexed).sum() == 46
     else:
-        assert ebsd.shape == (40, 35) and ebsd.step == pytest.approx(0.4 * UM) and ebsd.point_groups == ("m-3m",)
+        assert (
+            ebsd.shape == (40, 35) and ebsd.step == pytest.approx(0.4 * UM, abs=0.0) and ebsd.point_groups == ("m-3m",)
+        )
         assert len(ebsd.warnings) == 1 and "header" in ebsd.warnings[0] and "140" in ebsd.warnings[0]
     cleaned, reports = cleanup.clean(ebsd)
     labels = segmentation.segment(cleaned, minimum=5)
@@ -670,17 +672,17 @@ def test_constant_curvature_gives_its_density(grid: str, direction: float) -> No
     ebsd = bent(40, 50, 0.1889, direction, grid)
     assert ebsd.grid == grid
     found = kam.curvature(ebsd)
-    assert kam.curvature(ebsd, fit="linear").theta == pytest.approx(found.theta, rel=1e-6)
-    assert found.theta == pytest.approx(0.1889, rel=0.02) and abs(found.noise) < 1e-3
-    assert np.nanmedian(found.local) == pytest.approx(0.1889, rel=0.02)
+    assert kam.curvature(ebsd, fit="linear").theta == pytest.approx(found.theta, rel=1e-6, abs=0.0)
+    assert found.theta == pytest.approx(0.1889, rel=0.02, abs=0.0) and abs(found.noise) < 1e-3
+    assert np.nanmedian(found.local) == pytest.approx(0.1889, rel=0.02, abs=0.0)
     density = kam.gnd_density(found.theta, ebsd.step, 0.2889e-9)
     record(f"ebsd_curvature_{grid}_{direction:.1f}", ratio=density / 7.608e14)
-    assert density == pytest.approx(7.6e14, rel=0.02)
+    assert density == pytest.approx(7.6e14, rel=0.02, abs=0.0)
 
 
 def test_density_of_one_slope() -> None:
-    assert kam.gnd_density(0.1889, 15e-9, 0.2889e-9) == pytest.approx(7.6e14, rel=2e-3)
-    assert kam.gnd_density(0.1889, 15e-9, 0.2889e-9, alpha=2.0) == pytest.approx(1.52e15, rel=2e-3)
+    assert kam.gnd_density(0.1889, 15e-9, 0.2889e-9) == pytest.approx(7.6e14, rel=2e-3, abs=0.0)
+    assert kam.gnd_density(0.1889, 15e-9, 0.2889e-9, alpha=2.0) == pytest.approx(1.52e15, rel=2e-3, abs=0.0)
     for wrong in ({"step": 0.0}, {"burgers": -1.0}, {"alpha": np.nan}):
         with pytest.raises(CaseError):
             kam.gnd_density(**({"theta": 0.1, "step": 1e-9, "burgers": 1e-10} | wrong))
@@ -694,12 +696,12 @@ def test_noise_is_told_from_curvature(noise: float, fit: Any) -> None:
     noisy = ebsd.with_values(ebsd.phase, q)
     found = kam.curvature(noisy, fit=fit)
     record(f"ebsd_noise_{noise}_{fit}", ratio=found.theta / 0.2)
-    assert found.theta == pytest.approx(0.2, rel=0.1)
+    assert found.theta == pytest.approx(0.2, rel=0.1, abs=0.0)
     assert kam.gnd_density(found.theta, 15e-9, 0.2889e-9) == pytest.approx(
-        kam.gnd_density(0.2, 15e-9, 0.2889e-9), rel=0.1
+        kam.gnd_density(0.2, 15e-9, 0.2889e-9), rel=0.1, abs=0.0
     )
     if fit == "quadratic":  # two points, three components
-        assert found.noise == pytest.approx(np.sqrt(6) * noise * 0.2, rel=0.15)
+        assert found.noise == pytest.approx(np.sqrt(6) * noise * 0.2, rel=0.15, abs=0.0)
     if noise < 1:
         assert kam.kam(noisy).mean() > 1.1 * kam.kam(ebsd).mean()
 
@@ -709,7 +711,7 @@ def test_noise_alone_is_no_curvature() -> None:
     noisy = ebsd.with_values(ebsd.phase, product(jitter((6400,), 0.3), ebsd.quaternions))
     assert kam.curvature(noisy).theta < 0.02
     found = kam.curvature(noisy, fit="linear")
-    assert found.theta < 0.01 and found.noise == pytest.approx(0.3 * np.sqrt(2) * 1.596, rel=0.03)
+    assert found.theta < 0.01 and found.noise == pytest.approx(0.3 * np.sqrt(2) * 1.596, rel=0.03, abs=0.0)
 
 
 def test_kam_stops_at_boundaries() -> None:
@@ -717,7 +719,7 @@ def test_kam_stops_at_boundaries() -> None:
     q[:, 10:] = axis_angle(np.array([0, 0, 1.0]), 20.0)
     ebsd = reading.map_of_arrays(q, UM)
     assert all(np.allclose(kam.kam(ebsd, n), 0.0, atol=1e-6) for n in (1, 2, 4))
-    assert kam.kam(ebsd, 1, threshold=30.0).max() == pytest.approx(20.0 / 4, rel=0.5)
+    assert kam.kam(ebsd, 1, threshold=30.0).max() == pytest.approx(20.0 / 4, rel=0.5, abs=0.0)
     labels = np.arange(120) % 20 // 5
     steps = bent(6, 20, 1.0)
     alone = kam.kam(steps, 4, labels=labels).reshape(6, 20)

@@ -160,8 +160,8 @@ def test_lithium_manganese_oxide_trends(young: str) -> None:
         record(
             f"lmo_{young.split()[0]}_c{c0}", peak=found, expected_peak=peak, residual=kept, expected_residual=residual
         )
-        assert found == pytest.approx(peak, rel=0.03)
-        assert kept == pytest.approx(residual, rel=0.03)
+        assert found == pytest.approx(peak, rel=0.03, abs=0.0)
+        assert kept == pytest.approx(residual, rel=0.03, abs=0.0)
         enrichment.append(found / c0)
         fraction.append(kept)
     assert np.all(np.diff(enrichment) < 0.0)  # stronger at lower state of charge

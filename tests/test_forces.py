@@ -62,9 +62,9 @@ def twice(x: float, core: float = NM) -> float:
 
 @pytest.mark.parametrize(("x", "spread_once", "spread_twice"), [(5.0, 3.10175, 2.97895), (2.0, 6.45164, 5.14993)])
 def test_closed_forms_of_the_pair(x: float, spread_once: float, spread_twice: float) -> None:
-    assert singular(x * NM) == pytest.approx({5.0: 3.22582, 2.0: 8.06455}[x], rel=1e-5)
-    assert once(x * NM) == pytest.approx(spread_once, rel=2e-5)
-    assert twice(x * NM) == pytest.approx(spread_twice, rel=2e-4)
+    assert singular(x * NM) == pytest.approx({5.0: 3.22582, 2.0: 8.06455}[x], rel=1e-5, abs=0.0)
+    assert once(x * NM) == pytest.approx(spread_once, rel=2e-5, abs=0.0)
+    assert twice(x * NM) == pytest.approx(spread_twice, rel=2e-4, abs=0.0)
 
 
 @pytest.mark.parametrize("x", [5.0, 2.0])
@@ -74,13 +74,13 @@ def test_two_parallel_edges(x: float) -> None:
     left, right = result.summary["dislocations"]
     expected = twice(x * NM)
     of_stress = [left["peach_koehler_N_per_m"][0], right["peach_koehler_N_per_m"][0]]
-    assert of_stress == pytest.approx([-expected, expected], rel=0.03)
+    assert of_stress == pytest.approx([-expected, expected], rel=0.03, abs=0.0)
     at_work = ConfigurationalForces(physics_of(result), result._simulation.derived)
     sharp = [at_work.peach_koehler(one, 0.125 * NM)[0] for one in physics_of(result).lines]
-    assert sharp == pytest.approx([-once(x * NM), once(x * NM)], rel=0.03)
+    assert sharp == pytest.approx([-once(x * NM), once(x * NM)], rel=0.03, abs=0.0)
     integral = [left["configurational_force_N_per_m"][0], right["configurational_force_N_per_m"][0]]
     # A domain between lines two core widths apart cuts off a part of either core.
-    assert integral == pytest.approx([-expected, expected], rel=0.03 if x > 4 else 0.05)
+    assert integral == pytest.approx([-expected, expected], rel=0.03 if x > 4 else 0.05, abs=0.0)
     record(
         f"forces_pair_{x:.0f}", twice=expected, once=once(x * NM),
         peach_koehler=of_stress[1], sharp=sharp[1], integral=integral[1],
@@ -94,7 +94,7 @@ def test_image_of_a_free_surface(angle: float) -> None:
     mesh = {"core_size": "0.2 nm", "growth": 0.06, "size": "60 nm"}
     result = cm.run(case([line(0.0, -10.0, angle)], domain=body, mesh=mesh, boundaries={}))
     expected = SHEAR * B**2 / (4 * np.pi * (1 - NU) * 10 * NM)
-    assert expected == pytest.approx(0.80646, rel=1e-4)
+    assert expected == pytest.approx(0.80646, rel=1e-4, abs=0.0)
     (found,) = result.summary["dislocations"]
     for kind in ("configurational_force_N_per_m", "peach_koehler_N_per_m"):
         assert found[kind][:2] == pytest.approx([0.0, expected], abs=0.03 * expected)

@@ -83,8 +83,8 @@ def test_columns_are_filled_to_their_depth(reach: float) -> None:
     depth = np.array([0.1, 1.0, 7.0])
     cells = thicknesses(depth, reach)
     assert cells.min() > 0.0
-    assert cells.sum(axis=0) == pytest.approx(depth, rel=1e-12)
-    assert cells[0] == pytest.approx(np.minimum(depth, reach) / 15.0, rel=0.3)
+    assert cells.sum(axis=0) == pytest.approx(depth, rel=1e-12, abs=0.0)
+    assert cells[0] == pytest.approx(np.minimum(depth, reach) / 15.0, rel=0.3, abs=0.0)
 
 
 @pytest.mark.parametrize("depth", [1.0, 1e3])
@@ -97,7 +97,7 @@ def test_a_column_takes_up_what_a_half_space_does(depth: float) -> None:
     psi = np.array([np.log(0.1 / 0.9)])
     for g in np.diff(times):
         mean = columns.respond(psi, c, c.copy(), float(g)).mean
-    assert float(mean[0] - 1e-6) * depth == pytest.approx(2.0 * 0.1 * np.sqrt(end / np.pi), rel=0.02)
+    assert float(mean[0] - 1e-6) * depth == pytest.approx(2.0 * 0.1 * np.sqrt(end / np.pi), rel=0.02, abs=0.0)
 
 
 def test_slopes_of_columns() -> None:
@@ -109,8 +109,8 @@ def test_slopes_of_columns() -> None:
         return columns.respond(psi + shift, start.copy(), start, 0.03)
 
     high, low, here = at(step), at(-step), at(0.0)
-    assert here.mean_slope == pytest.approx((high.mean - low.mean) / (2.0 * step), rel=1e-7)
-    assert here.end_slope == pytest.approx((high.end - low.end) / (2.0 * step), rel=1e-7)
+    assert here.mean_slope == pytest.approx((high.mean - low.mean) / (2.0 * step), rel=1e-7, abs=0.0)
+    assert here.end_slope == pytest.approx((high.end - low.end) / (2.0 * step), rel=1e-7, abs=0.0)
 
 
 def test_settled_columns_have_the_mean_and_stay_inside() -> None:
@@ -118,7 +118,7 @@ def test_settled_columns_have_the_mean_and_stay_inside() -> None:
     c = np.linspace(0.3, 1e-5, CELLS)[:, None]
     mean = (columns.share * c).sum(axis=0) * (1.0 + 1e-9)
     columns.settle(c, mean)
-    assert (columns.share * c).sum(axis=0) == pytest.approx(mean, rel=1e-15)
+    assert (columns.share * c).sum(axis=0) == pytest.approx(mean, rel=1e-15, abs=0.0)
     assert c.min() > 0.0
 
 
@@ -288,10 +288,10 @@ def test_stress_shifts_the_isotherm() -> None:
     free = brentq(lambda x: gap(x) - c11 * width * sites * omega**2 * (x - 0.01) / size, 1e-9, 1 - 1e-9)
     assert abs(exact / free - 1.0) > 1e-3
     c = network.c["a"].x.array
-    assert c == pytest.approx(np.full(len(c), exact), rel=1e-9)
+    assert c == pytest.approx(np.full(len(c), exact), rel=1e-9, abs=0.0)
     sigma = made.function("stress").x.array.reshape(-1, 3, 3)
     wanted = -c11 * width * sites * omega * (exact - 0.01) / size
-    assert sigma[:, 0, 0] == pytest.approx(np.full(len(sigma), wanted), rel=1e-7)
+    assert sigma[:, 0, 0] == pytest.approx(np.full(len(sigma), wanted), rel=1e-7, abs=0.0)
 
 
 def test_a_free_boundary_opens_without_stress() -> None:
@@ -304,7 +304,7 @@ def test_a_free_boundary_opens_without_stress() -> None:
     u = made.function("displacement").x.array.reshape(-1, 3)
     x = made.physics.space_u.tabulate_dof_coordinates()[:, 0] * made.length
     gap = 5e-10 * 1e5 * 9e-6 * (0.5 - 0.01)
-    assert u[x > 0.999e-6, 0] == pytest.approx(np.full(int(np.sum(x > 0.999e-6)), gap), rel=1e-8)
+    assert u[x > 0.999e-6, 0] == pytest.approx(np.full(int(np.sum(x > 0.999e-6)), gap), rel=1e-8, abs=0.0)
     assert np.max(np.abs(made.function("stress").x.array), initial=0.0) < 1e-6 * 80e9 * gap / 0.25e-6
 
 
@@ -383,7 +383,7 @@ def test_files_and_summary_of_a_run(body: str, tmp_path: Path) -> None:
     import pyvista
 
     index = read_index(place / "run" / "grain_boundaries.pvd")
-    assert index[-1][0] == pytest.approx(1e-3)
+    assert index[-1][0] == pytest.approx(1e-3, abs=0.0)
     grid: Any = pyvista.read(place / "run" / index[-1][1])
     tags = [arrays.boundaries[name] for name in means]
     assert grid.n_cells == np.isin(arrays.facet_tags, tags).sum()
@@ -392,7 +392,7 @@ def test_files_and_summary_of_a_run(body: str, tmp_path: Path) -> None:
     value = grid.point_data_to_cell_data().cell_data["grain_boundary_concentration"]
     for k, mean in enumerate(means.values(), 1):
         on = grid.cell_data["class"] == k
-        assert np.average(value[on], weights=size[on]) == pytest.approx(mean, rel=1e-9)
+        assert np.average(value[on], weights=size[on]) == pytest.approx(mean, rel=1e-9, abs=0.0)
     assert (place / "run" / "figures" / "grain_boundaries.png").stat().st_size > 5000
 
 

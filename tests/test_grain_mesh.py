@@ -102,8 +102,8 @@ def two_cubes() -> CellComplex:
 def checked(mesh: GrainMesh, lengths: float = 1e-10) -> None:
     """What every mesh has to be."""
     structure = mesh.structure
-    assert mesh.boundary_measures() == pytest.approx(structure.measures, rel=lengths)
-    assert mesh.grain_measures().sum() == pytest.approx(structure.sizes.sum(), rel=1e-12)
+    assert mesh.boundary_measures() == pytest.approx(structure.measures, rel=lengths, abs=0.0)
+    assert mesh.grain_measures().sum() == pytest.approx(structure.sizes.sum(), rel=1e-12, abs=0.0)
     facets, sides = grain_facets(mesh.cells, mesh.cell_grain)
     # Each facet between two grains and each outer one is there once, and is tagged by its pair.
     assert {tuple(sorted(f)) for f in facets.tolist()} == {tuple(sorted(f)) for f in mesh.facets.tolist()}
@@ -125,7 +125,7 @@ def test_small_sections(make: object) -> None:
     bent = any(len(chain) > 2 and -1 not in (a, b)
                for chain, a, b in zip(plane.chains, plane.left, plane.right, strict=True))  # fmt: skip
     checked(mesh, 2e-2 if bent else 1e-12)
-    assert mesh.grain_measures() == pytest.approx(plane.areas, rel=1e-9)
+    assert mesh.grain_measures() == pytest.approx(plane.areas, rel=1e-9, abs=0.0)
     q = mesh.quality()
     assert q.worst > 0.4
     assert q.mean > 0.9
@@ -141,7 +141,7 @@ def test_voronoi_lengths_are_exact() -> None:
     structure = polycrystal(2, (10e-6, 6e-6), number=60, short_edges=0.0, seed=5)
     mesh = mesh_grains(structure, 0.4e-6, boundary_size=0.15e-6)
     checked(mesh)
-    assert mesh.grain_measures() == pytest.approx(structure.sizes, rel=1e-12)
+    assert mesh.grain_measures() == pytest.approx(structure.sizes, rel=1e-12, abs=0.0)
     assert mesh.quality().mean > 0.9
 
 
@@ -177,7 +177,7 @@ def test_progress_is_told() -> None:
 def test_a_grain_in_several_pieces() -> None:
     structure = polycrystal(2, (4e-6, 4e-6), number=8, periodic=("x", "y"), seed=2)
     mesh = mesh_grains(structure, 0.3e-6)
-    assert mesh.grain_measures() == pytest.approx(structure.sizes, rel=1e-12)
+    assert mesh.grain_measures() == pytest.approx(structure.sizes, rel=1e-12, abs=0.0)
 
 
 @alone
@@ -222,7 +222,7 @@ def test_layers_along_a_boundary() -> None:
     middle = np.abs(mesh.points[:, 1] - 0.5e-6) < 0.3e-6
     for height in layers.heights[1:]:
         assert np.sum(np.abs(heights[middle] - height) < 1e-15) >= 20
-    assert layers.heights[-1] == pytest.approx(2e-9 * (1 + 1.4 + 1.4**2 + 1.4**3))
+    assert layers.heights[-1] == pytest.approx(2e-9 * (1 + 1.4 + 1.4**2 + 1.4**3), abs=0.0)
 
 
 @alone
@@ -241,7 +241,7 @@ def test_layers_give_way_at_junctions() -> None:
 @alone
 def test_layers_round_an_island() -> None:
     mesh = mesh_grains(structure_of(island()), 0.1e-6, boundary_size=0.03e-6, layers=Layers(2e-9, 1.3, 3))
-    assert mesh.grain_measures() == pytest.approx(structure_of(island()).sizes, rel=1e-9)
+    assert mesh.grain_measures() == pytest.approx(structure_of(island()).sizes, rel=1e-9, abs=0.0)
 
 
 @alone
@@ -256,7 +256,7 @@ def test_senseless_layers(given: dict[str, float]) -> None:
 def test_two_cubes() -> None:
     mesh = mesh_grains(structure_of(two_cubes(), [0, 1]), 0.3e-6)
     checked(mesh)
-    assert mesh.grain_measures() == pytest.approx([1e-18, 1e-18], rel=1e-12)
+    assert mesh.grain_measures() == pytest.approx([1e-18, 1e-18], rel=1e-12, abs=0.0)
     q = mesh.quality()
     assert q.worst > 0.2
     assert list(q.facets_of) == list(SIDES[:6])
@@ -269,7 +269,7 @@ def test_polycrystal_in_space(columnar: str | None) -> None:
     structure = polycrystal(3, (2e-6, 2e-6, 2e-6), number=12, columnar=columnar, seed=1)
     mesh = mesh_grains(structure, 0.5e-6, boundary_size=0.3e-6, growth=0.4)
     checked(mesh)
-    assert mesh.grain_measures() == pytest.approx(structure.sizes, rel=1e-9)
+    assert mesh.grain_measures() == pytest.approx(structure.sizes, rel=1e-9, abs=0.0)
     assert mesh.quality().worst > 0.1
 
 
@@ -277,7 +277,7 @@ def test_polycrystal_in_space(columnar: str | None) -> None:
 def test_a_grain_in_several_pieces_in_space() -> None:
     structure = polycrystal(3, (2e-6, 2e-6, 2e-6), number=6, periodic=("x", "y"), seed=2)
     mesh = mesh_grains(structure, 0.5e-6)
-    assert mesh.grain_measures() == pytest.approx(structure.sizes, rel=1e-9)
+    assert mesh.grain_measures() == pytest.approx(structure.sizes, rel=1e-9, abs=0.0)
 
 
 # ---- names and files ---------------------------------------------------------------------------------
@@ -322,8 +322,8 @@ def test_there_and_back(tmp_path: Path) -> None:
     turned = mesh.structure.orientations
     back = read_grain_mesh(tmp_path / "grains.msh", orientations=turned)
     assert np.array_equal(back.structure.pairs, mesh.structure.pairs)
-    assert back.structure.measures == pytest.approx(mesh.structure.measures, rel=1e-12)
-    assert back.structure.sizes == pytest.approx(mesh.structure.sizes, rel=1e-12)
+    assert back.structure.measures == pytest.approx(mesh.structure.measures, rel=1e-12, abs=0.0)
+    assert back.structure.sizes == pytest.approx(mesh.structure.sizes, rel=1e-12, abs=0.0)
     assert len(back.structure.junctions) == len(mesh.structure.junctions)
     mesh.save(tmp_path / "grains.vtu")
     import meshio
@@ -340,8 +340,8 @@ def test_there_and_back_in_space(tmp_path: Path) -> None:
     mesh.save(tmp_path / "cubes.msh")
     with pytest.warns(UserWarning, match="oriented alike"):
         back = read_grain_mesh(tmp_path / "cubes.msh")
-    assert back.structure.measures == pytest.approx([1e-12], rel=1e-12)
-    assert back.structure.sizes == pytest.approx([1e-18, 1e-18], rel=1e-12)
+    assert back.structure.measures == pytest.approx([1e-12], rel=1e-12, abs=0.0)
+    assert back.structure.sizes == pytest.approx([1e-18, 1e-18], rel=1e-12, abs=0.0)
 
 
 @alone
@@ -415,10 +415,10 @@ TESS = """***tess
 def test_neper_tessellation(tmp_path: Path, descriptor: str, second: list[float]) -> None:
     (tmp_path / "two.tess").write_text(TESS.format(descriptor=descriptor))
     structure = read_tess(tmp_path / "two.tess", length_unit=1e-6)
-    assert structure.sizes == pytest.approx([0.5e-12, 0.5e-12])
-    assert structure.measures == pytest.approx([1e-6])
-    assert structure.angles == pytest.approx([30.0])
-    assert structure.orientations[1] == pytest.approx(second)
+    assert structure.sizes == pytest.approx([0.5e-12, 0.5e-12], abs=0.0)
+    assert structure.measures == pytest.approx([1e-6], abs=0.0)
+    assert structure.angles == pytest.approx([30.0], abs=0.0)
+    assert structure.orientations[1] == pytest.approx(second, abs=0.0)
     structure.geometry.check()  # type: ignore[union-attr]
     checked(mesh_grains(structure, 0.2e-6))
 
@@ -443,7 +443,7 @@ def test_microstructpy(tmp_path: Path) -> None:
         structure = read_microstructpy(
             tmp_path / "polymesh.txt", length_unit=1e-6, phases=("a", "b"), point_groups=("m-3m", "m-3m")
         )
-    assert structure.sizes == pytest.approx([1e-12, 1e-12])
+    assert structure.sizes == pytest.approx([1e-12, 1e-12], abs=0.0)
     assert structure.classes == ("phase",)
     mesh = mesh_grains(structure, 0.3e-6)
     checked(mesh)
@@ -468,7 +468,7 @@ def test_tags_on_all_ranks(dimension: int) -> None:
     one = fem.Constant(body.mesh, 1.0)
     for name, wanted in zip(structure.names, structure.measures, strict=True):
         found = fem.assemble_scalar(fem.form(one * measure(body.boundaries[name])))
-        assert comm.allreduce(found) * 1e-6 ** (dimension - 1) == pytest.approx(wanted, rel=1e-10)
+        assert comm.allreduce(found) * 1e-6 ** (dimension - 1) == pytest.approx(wanted, rel=1e-10, abs=0.0)
     values = np.zeros(len(body.cell_tags.values), dtype=np.int64)
     values[body.cell_tags.indices] = body.cell_tags.values
     facets = body.mesh.topology.index_map(dimension - 1)
@@ -520,8 +520,8 @@ def test_real_maps(path: Path, steps: float) -> None:
     q = mesh.quality()
     assert q.worst > 0.15
     assert q.mean > 0.8
-    assert mesh.grain_measures() == pytest.approx(structure.sizes, rel=0.01)
-    assert q.volume == pytest.approx(structure.sizes.sum(), rel=1e-12)
+    assert mesh.grain_measures() == pytest.approx(structure.sizes, rel=0.01, abs=0.0)
+    assert q.volume == pytest.approx(structure.sizes.sum(), rel=1e-12, abs=0.0)
 
 
 @alone
@@ -539,5 +539,5 @@ def test_many_grains(dimension: int, number: int, limit: float) -> None:
         boundaries=float(np.abs(mesh.boundary_measures() / structure.measures - 1.0).max()),
     )  # fmt: skip
     assert took < limit
-    assert mesh.boundary_measures() == pytest.approx(structure.measures, rel=1e-10)
+    assert mesh.boundary_measures() == pytest.approx(structure.measures, rel=1e-10, abs=0.0)
     assert np.mean(shape(mesh.to_arrays()) < 0.15) < 1e-3

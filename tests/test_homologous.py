@@ -132,18 +132,20 @@ def test_the_law_is_that_of_the_paper(points: list[list[Any]]) -> None:
     law = law_of(18.4, points, reference=0.25)
     c = np.linspace(0.0, 1.0, 41)
     prefactor = prefactor_for(1.0, 0.2, TEMPERATURE, melting=line)
-    assert law.ratio(c) == pytest.approx(homologous_diffusivity(c / (1.0 + c), TEMPERATURE, prefactor, melting=line))
+    assert law.ratio(c) == pytest.approx(
+        homologous_diffusivity(c / (1.0 + c), TEMPERATURE, prefactor, melting=line), abs=0.0
+    )
     x = np.linspace(0.0, 1.0, 41)
-    assert line(x) == pytest.approx(np.interp(x, line.fractions, line.temperatures), rel=1e-14)
+    assert line(x) == pytest.approx(np.interp(x, line.fractions, line.temperatures), rel=1e-14, abs=0.0)
     low, high = law.extremes()
-    assert (low, high) == pytest.approx((law.ratio(0.0), law.ratio(1.0)), rel=1e-12)
+    assert (low, high) == pytest.approx((law.ratio(0.0), law.ratio(1.0)), rel=1e-12, abs=0.0)
 
 
 def test_lithium_speeds_itself_up() -> None:
     """Lithium lowers the melting point of silver: D(c) rises, by orders of magnitude."""
     ratio = law_of(18.4).ratio(np.linspace(0.0, 1.0, 101))
     assert np.all(np.diff(ratio) > 0.0)
-    assert law_of(18.4).ratio(1.0) == pytest.approx(np.exp(18.4 * (1234.93 - 453.65) / 2.0 / TEMPERATURE))
+    assert law_of(18.4).ratio(1.0) == pytest.approx(np.exp(18.4 * (1234.93 - 453.65) / 2.0 / TEMPERATURE), abs=0.0)
 
 
 def test_flux_and_columns_use_one_law() -> None:
@@ -159,7 +161,7 @@ def test_flux_and_columns_use_one_law() -> None:
     )
     here = law_of(18.4, BENT)
     unit = float(p.laws["ag"].diffusivity.value)
-    assert of_forms.x.array == pytest.approx(unit * here.ratio(p.c["ag"].x.array), rel=1e-12)
+    assert of_forms.x.array == pytest.approx(unit * here.ratio(p.c["ag"].x.array), rel=1e-12, abs=0.0)
     assert p.local is not None
     law = p.local.grain.homologous
     assert law is not None
@@ -242,7 +244,7 @@ def test_steady_flux_through_two_phases() -> None:
     y = p.c["ag"].function_space.tabulate_dof_coordinates()[:, 1]
     top = COMM.allreduce(float(y.max(initial=-np.inf)), op=MPI.MAX)
     at = p.c["ag"].x.array[y > top - 1e-6]
-    assert at == pytest.approx(np.full(len(at), between), rel=5e-3)
+    assert at == pytest.approx(np.full(len(at), between), rel=5e-3, abs=0.0)
 
 
 @ALONE
@@ -252,8 +254,8 @@ def test_a_sharp_front() -> None:
     reach = float(np.interp(-0.05, -c, eta))
     made = strip(60, 1.3 * reach * np.sqrt(D), 2e-3, linear="block")
     width = 1.3 * reach * np.sqrt(D) / 30.0
-    assert uptake(made) / width == pytest.approx(amount * np.sqrt(D), rel=1e-2)
-    assert place(made, 0.3) == pytest.approx(float(np.interp(-0.3, -c, eta)) * np.sqrt(D), rel=1e-2)
+    assert uptake(made) / width == pytest.approx(amount * np.sqrt(D), rel=1e-2, abs=0.0)
+    assert place(made, 0.3) == pytest.approx(float(np.interp(-0.3, -c, eta)) * np.sqrt(D), rel=1e-2, abs=0.0)
     assert amount > 100.0 * 2.0 / np.sqrt(np.pi) * 0.499  # what it would be with D0 alone
     assert made.newton_iterations < 6 * (made.step + made.rejected)
 
@@ -279,7 +281,7 @@ def test_driving_force_of_columns(chi: float) -> None:
     phi = homologous_potential(chi, law)
     c = np.linspace(1e-6, 1.0, 37)
     value, slope = phi(c)
-    assert slope == pytest.approx(law.ratio(c) * (1.0 - 2.0 * chi * c * (1.0 - c)), rel=1e-8)
+    assert slope == pytest.approx(law.ratio(c) * (1.0 - 2.0 * chi * c * (1.0 - c)), rel=1e-8, abs=0.0)
     kink = 0.15 / 0.85
     for here, there in zip(c[::6], value[::6], strict=True):
         pieces = [(0.0, min(here, kink)), (min(here, kink), here)]
@@ -287,7 +289,7 @@ def test_driving_force_of_columns(chi: float) -> None:
             quad(lambda s: float(law.ratio(s)) * (1.0 - 2.0 * chi * s * (1.0 - s)), a, b, epsrel=1e-11)[0]
             for a, b in pieces
         )
-        assert there == pytest.approx(whole, rel=1e-8)
+        assert there == pytest.approx(whole, rel=1e-8, abs=0.0)
 
 
 def test_slopes_of_columns() -> None:
@@ -299,7 +301,7 @@ def test_slopes_of_columns() -> None:
         return columns.respond(psi + shift, start.copy(), start, 1e-7)
 
     high, low, here = at(step), at(-step), at(0.0)
-    assert here.mean_slope == pytest.approx((high.mean - low.mean) / (2.0 * step), rel=1e-6)
+    assert here.mean_slope == pytest.approx((high.mean - low.mean) / (2.0 * step), rel=1e-6, abs=0.0)
     assert here.end_slope == pytest.approx((high.end - low.end) / (2.0 * step), rel=1e-6, abs=1e-12)
 
 
@@ -316,7 +318,7 @@ def test_a_column_takes_up_what_a_half_space_does(activation: float, high: float
     for k, g in enumerate(np.diff(times), 1):
         mean = columns.respond(np.array([np.log(high / (1.0 - high))]), c, c.copy(), float(g)).mean
         if k > steps // 2:
-            assert float(mean[0] - 0.001) == pytest.approx(amount * np.sqrt(times[k]), rel=0.03)
+            assert float(mean[0] - 0.001) == pytest.approx(amount * np.sqrt(times[k]), rel=0.03, abs=0.0)
 
 
 def test_columns_without_solution_say_so() -> None:
@@ -357,7 +359,7 @@ def test_a_front_leaves_a_boundary(first: float) -> None:
     c = p.c["ag"].x.array[: len(owned)]
     gained = COMM.allreduce(float(owned[rest] @ (c[rest] - 0.001))) / p.local.grain.sites * made.length**2
     height = length - 0.375 * length
-    assert gained == pytest.approx(2.0 * amount * np.sqrt(D) * height, rel=0.05 if first > 0.1 else 0.03)
+    assert gained == pytest.approx(2.0 * amount * np.sqrt(D) * height, rel=0.05 if first > 0.1 else 0.03, abs=0.0)
 
 
 def test_no_lithium_is_lost() -> None:

@@ -212,11 +212,11 @@ def test_points_across_lines() -> None:
         for line in lines:
             distance = line.distance(points)
             assert np.array_equal(across.within(line, 20 * NM), np.flatnonzero(distance < 20 * NM))
-            assert across.least(line) == pytest.approx(distance.min(), rel=1e-9)
+            assert across.least(line) == pytest.approx(distance.min(), rel=1e-9, abs=0.0)
         area = (200 * NM) ** 2
         square = 8 * area / (np.pi * len(lines))
         counts = sum((line.distance(points) ** 2 < square).astype(float) for line in lines)
-        assert local_density(lines, points, area) == pytest.approx(counts / (np.pi * square))
+        assert local_density(lines, points, area) == pytest.approx(counts / (np.pi * square), abs=0.0)
     assert Across(np.zeros((0, 3)), lines[0]).least(lines[0]) == np.inf
 
 

@@ -57,11 +57,11 @@ def test_faces_of_voxels_bound_their_grains(name: str) -> None:
     labels = VOLUMES[name]
     body = voxel_complex(labels, STEPS, ORIGIN)
     body.check()
-    assert body.volumes / 6e-18 == pytest.approx(np.bincount(labels[labels >= 0]), rel=1e-10)
+    assert body.volumes / 6e-18 == pytest.approx(np.bincount(labels[labels >= 0]), rel=1e-10, abs=0.0)
     low, high = body.points.min(axis=0), body.points.max(axis=0)
     place = np.stack(np.nonzero(labels >= 0)[::-1])
-    assert low == pytest.approx(ORIGIN + (place.min(axis=1) - 0.5) * STEPS, rel=1e-9)
-    assert high == pytest.approx(ORIGIN + (place.max(axis=1) + 0.5) * STEPS, rel=1e-9)
+    assert low == pytest.approx(ORIGIN + (place.min(axis=1) - 0.5) * STEPS, rel=1e-9, abs=0.0)
+    assert high == pytest.approx(ORIGIN + (place.max(axis=1) + 0.5) * STEPS, rel=1e-9, abs=0.0)
 
 
 @pytest.mark.parametrize("size", [None, 1e-6, 1.4e-6])
@@ -72,7 +72,7 @@ def test_tetrahedra_fill_the_voxels_and_fit(name: str, size: float | None) -> No
     a, b, c, d = (points[cells[:, k]] for k in range(4))
     volumes = np.einsum("ci,ci->c", np.cross(b - a, c - a), d - a) / 6.0
     assert volumes.min() > 0.0
-    assert np.bincount(grain, volumes) / 6e-18 == pytest.approx(np.bincount(labels[labels >= 0]), rel=1e-10)
+    assert np.bincount(grain, volumes) / 6e-18 == pytest.approx(np.bincount(labels[labels >= 0]), rel=1e-10, abs=0.0)
     # Facets within a grain are shared by two cells, and all others add up to the faces of the voxels.
     facets = np.sort(cells[:, [[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2]]].reshape(-1, 3), axis=1)
     unique, which, uses = np.unique(facets, axis=0, return_inverse=True, return_counts=True)
@@ -84,7 +84,7 @@ def test_tetrahedra_fill_the_voxels_and_fit(name: str, size: float | None) -> No
     between = (uses == 1) | (low != high)
     p, q, r = (points[unique[between, k]] for k in range(3))
     area = 0.5 * np.linalg.norm(np.cross(q - p, r - p), axis=1).sum()
-    assert area == pytest.approx(voxel_complex(labels, STEPS, ORIGIN).areas.sum(), rel=1e-9)
+    assert area == pytest.approx(voxel_complex(labels, STEPS, ORIGIN).areas.sum(), rel=1e-9, abs=0.0)
 
 
 def test_cubes_give_good_tetrahedra() -> None:
@@ -118,12 +118,12 @@ def test_a_stack_becomes_a_microstructure_and_a_mesh() -> None:
     assert np.unique(labels, return_counts=True)[1].tolist() == [12, 12, 12, 12]
     structure = stack_to_structure(stack, labels)
     assert structure.dimension == 3
-    assert structure.sizes == pytest.approx(np.full(4, 12 * 6e-18), rel=1e-10)
+    assert structure.sizes == pytest.approx(np.full(4, 12 * 6e-18), rel=1e-10, abs=0.0)
     assert structure.pairs.tolist() == [[0, 1], [0, 2], [1, 2], [1, 3], [2, 3]]
-    assert structure.measures == pytest.approx([12e-12, 12e-12, 36e-12, 12e-12, 12e-12], rel=1e-10)
+    assert structure.measures == pytest.approx([12e-12, 12e-12, 36e-12, 12e-12, 12e-12], rel=1e-10, abs=0.0)
     assert structure.angles == pytest.approx([20.0, 40.0, 20.0, 20.0, 40.0], abs=1e-6)
     mesh = GrainMesh.of_cells(*stack_cells(stack, labels, 1e-6), structure)
-    assert mesh.boundary_measures() == pytest.approx(structure.measures, rel=1e-10)
+    assert mesh.boundary_measures() == pytest.approx(structure.measures, rel=1e-10, abs=0.0)
 
 
 def test_sections_that_do_not_fit() -> None:

@@ -73,7 +73,7 @@ def test_front_and_diffusivity_of_a_straight_boundary() -> None:
         for name, value in ({"time": made.time} | made.row()).items():
             rows.setdefault(name, []).append(value)
     length = math.sqrt(4.0 * 1e-14 * 100.0)
-    assert rows["front_distance_HAGB_m"][-1] == pytest.approx(length, rel=0.01)
+    assert rows["front_distance_HAGB_m"][-1] == pytest.approx(length, rel=0.01, abs=0.0)
     assert rows["front_distance_m"][-1] == rows["front_depth_m"][-1] == rows["front_distance_HAGB_m"][-1]
     found = FrontHistory.of(rows).diffusivity("HAGB", since=10.0)
     assert found.diffusivity == pytest.approx(1e-14, rel=0.02, abs=0.0)
@@ -82,10 +82,10 @@ def test_front_and_diffusivity_of_a_straight_boundary() -> None:
     summary = made.summary(True)
     assert summary["front_distance_m"] == rows["front_distance_m"][-1]
     assert summary["harrison_regime"] == "C"
-    assert summary["end_time_s"] == pytest.approx(100.0)
+    assert summary["end_time_s"] == pytest.approx(100.0, abs=0.0)
     held = summary["boundary_mean_concentration"]["HAGB"]
     full = 1.0 / (1.0 + np.exp(-(math.log(1e-3 / 0.999) + 6.0)))
-    assert held == pytest.approx(full * 2.0 * math.sqrt(1e-12 / math.pi) / height(made), rel=0.02)
+    assert held == pytest.approx(full * 2.0 * math.sqrt(1e-12 / math.pi) / height(made), rel=0.02, abs=0.0)
 
 
 def test_first_facet_is_no_front() -> None:
@@ -111,7 +111,7 @@ def test_front_that_stands_at_the_end_does_not_count() -> None:
     t = np.arange(1.0, 9.0)
     reached = np.minimum(np.sqrt(4.0 * t), 4.0)
     rows = {"time": t.tolist(), "front_distance_a_m": reached.tolist(), "front_distance_m": reached.tolist()}
-    assert FrontHistory.of(rows).diffusivity("a").diffusivity == pytest.approx(1.0)
+    assert FrontHistory.of(rows).diffusivity("a").diffusivity == pytest.approx(1.0, abs=0.0)
     assert FrontHistory.of(rows).diffusivity("a", until=8.0).diffusivity < 0.9
 
 
@@ -157,8 +157,8 @@ def test_regime_is_that_of_the_numbers_of_the_run() -> None:
     size = 0.5 * math.pi * 2e-6  # pi A/(2 L)
     right = harrison(1e-26, 1e-14, 5e-10, size, made.time, held / 1e-3)
     told = made.summary(True)["harrison"]["HAGB"]
-    assert told["alpha"] == pytest.approx(right.alpha, rel=1e-6)
-    assert told["beta"] == pytest.approx(right.beta, rel=1e-6)
+    assert told["alpha"] == pytest.approx(right.alpha, rel=1e-6, abs=0.0)
+    assert told["beta"] == pytest.approx(right.beta, rel=1e-6, abs=0.0)
     assert told["regime"] == right.regime == "C"
     assert made.fronts is not None and made.fronts.grain_size == pytest.approx(size, rel=1e-9, abs=0.0)
 
@@ -168,10 +168,10 @@ def test_front_in_grains_without_boundaries() -> None:
     given = plane()[0].replace({"grain_boundaries": {}, "materials.ag.diffusivity": 1e-14, "time.end": 50.0})
     made = run(begun(given, plane()[1]))
     summary = made.summary(True)
-    assert summary["front_distance_m"] == pytest.approx(math.sqrt(4.0 * 1e-14 * 50.0), rel=0.01)
+    assert summary["front_distance_m"] == pytest.approx(math.sqrt(4.0 * 1e-14 * 50.0), rel=0.01, abs=0.0)
     assert "harrison_regime" not in summary
     assert summary["mean_concentration_change"] == pytest.approx(
-        1e-3 * 2.0 * math.sqrt(5e-13 / math.pi) / height(made), rel=0.01
+        1e-3 * 2.0 * math.sqrt(5e-13 / math.pi) / height(made), rel=0.01, abs=0.0
     )
 
 
@@ -185,7 +185,7 @@ def test_fraction_at_points_of_a_class() -> None:
     full = 1.0 / (1.0 + math.exp(-(math.log(1e-3 / 0.999) + 6.0)))
     assert value == pytest.approx(full * erfc(y / 2e-6), rel=0.01, abs=3e-4)
     way, fraction = result.grain_boundary("HAGB").profile
-    assert np.all(np.diff(way) > 0.0) and np.interp(y, way, fraction) == pytest.approx(value, rel=1e-9)
+    assert np.all(np.diff(way) > 0.0) and np.interp(y, way, fraction) == pytest.approx(value, rel=1e-9, abs=0.0)
     with pytest.raises(cm.ChemomechError, match="lies on no boundary"):
         result.evaluate("grain_boundary_concentration_HAGB", [[1e-7, 1e-6]])
     with pytest.raises(cm.ChemomechError, match="lies on no boundary"):
@@ -198,7 +198,7 @@ def test_fraction_at_points_of_a_plane_in_space() -> None:
     given = case({"a": BOUNDARY | {"initial_concentration": 0.25}})
     result = finished(begun(given, lambda: cube(4)))
     points = [[0.5e-6, 0.13e-6, 0.77e-6], [0.5e-6, 1e-6, 0.0]]
-    assert result.evaluate("grain_boundary_concentration_a", points) == pytest.approx([0.25, 0.25])
+    assert result.evaluate("grain_boundary_concentration_a", points) == pytest.approx([0.25, 0.25], abs=0.0)
     with pytest.raises(cm.ChemomechError):
         result.evaluate("grain_boundary_concentration_a", [[0.5e-6, 0.5e-6, 1.1e-6]])
 
@@ -274,8 +274,8 @@ def pulled(pull: str, more: str = "", mode: str = "equilibrium") -> cm.Case:
 def test_yield_stress_passed_is_told_with_place_and_value() -> None:
     result = cm.run(pulled("8 nm", 'yield_stress = "50 MPa"'))  # 80 MPa along x
     (told,) = result.summary["warnings"]
-    assert (told["kind"], told["material"], told["limit"]) == ("von_mises_stress", "metal", pytest.approx(5e7))
-    assert told["value"] == pytest.approx(8e7, rel=1e-6) == told["largest"]
+    assert (told["kind"], told["material"], told["limit"]) == ("von_mises_stress", "metal", pytest.approx(5e7, abs=0.0))
+    assert told["value"] == pytest.approx(8e7, rel=1e-6, abs=0.0) == told["largest"]
     assert len(told["position_m"]) == 2 and abs(told["position_m"][0]) < 4e-6
     assert "80 MPa in metal at (" in told["text"] and "yield stress of 50 MPa" in told["text"]
 
@@ -289,7 +289,7 @@ def test_nothing_is_told_below_the_limits_or_without_them() -> None:
 def test_large_strain_is_told() -> None:
     (told,) = cm.run(pulled("-480 nm")).summary["warnings"]
     assert told["kind"] == "strain" and told["limit"] == 0.05
-    assert told["value"] == pytest.approx(0.06, rel=1e-6)  # along x; across it is 0.3 of that
+    assert told["value"] == pytest.approx(0.06, rel=1e-6, abs=0.0)  # along x; across it is 0.3 of that
     assert "strain of 6 %" in told["text"]
 
 
@@ -334,15 +334,17 @@ def test_stress_at_a_junction_of_the_mesh_does_not_count() -> None:
     touches = np.asarray(at_middle.sum(axis=1) > 0)
     stress = made.function("von_mises_stress").x.array[:n]
     assert COMM.allreduce(int(touches.sum())) == 6
-    assert told.value == pytest.approx(COMM.allreduce(float(stress[~touches].max(initial=0.0)), MPI.MAX), rel=1e-9)
+    assert told.value == pytest.approx(
+        COMM.allreduce(float(stress[~touches].max(initial=0.0)), MPI.MAX), rel=1e-9, abs=0.0
+    )
     assert COMM.allreduce(float(stress[touches].max(initial=0.0)), MPI.MAX) > 0.0
 
 
 def test_library_yields_where_it_is_known() -> None:
     from chemomech.materials import Material
 
-    assert Material.from_library("Ag").yield_stress == pytest.approx(35e6)
-    assert Material.from_library("Li").yield_stress == pytest.approx(0.77e6)
+    assert Material.from_library("Ag").yield_stress == pytest.approx(35e6, abs=0.0)
+    assert Material.from_library("Li").yield_stress == pytest.approx(0.77e6, abs=0.0)
     assert Material.from_library("LLZO").yield_stress is None
     with pytest.raises(cm.CaseError) as caught:
         pulled("8 nm", 'yield_stress = "0 MPa"')
@@ -394,7 +396,7 @@ def test_network_is_reached_and_twins_stay_empty() -> None:
     """About 12.8 um in 40 min along random boundaries; others below 5 % of their content; grains empty."""
     result = builtin("ag-grain-boundary-network")
     summary = result.summary
-    assert summary["end_time_s"] == pytest.approx(2400.0)
+    assert summary["end_time_s"] == pytest.approx(2400.0, abs=0.0)
     assert summary["front_distance_m"] == pytest.approx(12.8e-6, rel=0.08, abs=0.0)
     assert summary["front_depth_m"] == pytest.approx(12.8e-6, rel=0.08, abs=0.0)
     held = summary["boundary_mean_concentration"]
@@ -420,7 +422,7 @@ def without_stress(given: cm.Case) -> cm.Case:
 
 def test_single_crystal_takes_up_nothing() -> None:
     summary = builtin("ag-single-crystal").summary
-    assert summary["end_time_s"] == pytest.approx(14400.0)
+    assert summary["end_time_s"] == pytest.approx(14400.0, abs=0.0)
     assert 0.0 < summary["front_distance_m"] < 5e-8
     assert summary["front_distance_m"] == pytest.approx(math.sqrt(4.0 * 1e-20 * 14400.0), rel=0.06, abs=0.0)
     assert summary["mean_concentration_change"] < 1e-5

@@ -97,7 +97,7 @@ def test_stirred_source_on_a_half_space(scheme: str, bar: float) -> None:
     assert off < bar
     x = made.physics.space_mu.tabulate_dof_coordinates()[:, 1]
     surface = made.physics.c["ag"].x.array[np.abs(x) < 1e-6]
-    assert surface == pytest.approx(np.full(len(surface), fraction[-1]), rel=1e-5)
+    assert surface == pytest.approx(np.full(len(surface), fraction[-1]), rel=1e-5, abs=0.0)
     total = made.row()["lithium_mol_per_m"] + left[-1]
     begin = made.physics.initial_amounts()["ag"] * made.physics.scales.amount(2) + first * capacity * WIDTH
     assert total == pytest.approx(begin, rel=1e-12, abs=0.0)
@@ -119,7 +119,7 @@ def test_current_into_a_half_space(scheme: str, bar: float) -> None:
     assert off < bar
     assert np.all(np.diff(volts) < 0.0)  # lithium that enters lowers the potential against lithium
     row = made.row()
-    assert row["overpotential_V"] == pytest.approx(eta, rel=1e-12)
+    assert row["overpotential_V"] == pytest.approx(eta, rel=1e-12, abs=0.0)
     assert row["lithium_supplied_mol_per_m"] == pytest.approx(flux * WIDTH * 1000.0, rel=1e-12, abs=0.0)
 
 
@@ -134,7 +134,7 @@ def test_voltage_at_rest_is_that_of_nernst() -> None:
         _, volts = marched(made, "potential_V")
         exact = -potential(c, 1.2, -9000.0) / FARADAY
         assert made.row()["overpotential_V"] == 0.0
-        assert volts == pytest.approx(np.full(len(volts), exact), rel=1e-9)
+        assert volts == pytest.approx(np.full(len(volts), exact), rel=1e-9, abs=0.0)
 
 
 @one_rank
@@ -156,8 +156,8 @@ def test_stirred_source_comes_to_equilibrium(scheme: str) -> None:
     sites = SITES * WIDTH * made.arrays.points[:, 1].max() if made.arrays is not None else 0.0
     sites = COMM.bcast(sites)
     exact = (0.06 * WIDTH + 0.01 * sites) / (capacity * WIDTH + sites)
-    assert left[-1] / (capacity * WIDTH) == pytest.approx(exact, rel=1e-6)
-    assert made.row()["concentration_mean"] == pytest.approx(exact, rel=1e-6)
+    assert left[-1] / (capacity * WIDTH) == pytest.approx(exact, rel=1e-6, abs=0.0)
+    assert made.row()["concentration_mean"] == pytest.approx(exact, rel=1e-6, abs=0.0)
 
 
 # ---- exhaustion -------------------------------------------------------------------------------------------
@@ -171,7 +171,7 @@ def test_lithium_metal_is_used_up_exactly(scheme: str) -> None:
     t, left = marched(made, "reservoir_mol_per_m")
     when = np.pi / D * (amount / (2.0 * SITES * (contact - START))) ** 2
     gone = int(np.argmax(left == 0.0))
-    assert t[gone] == pytest.approx(when, rel=4e-3 if scheme == "bdf2" else 2e-2)
+    assert t[gone] == pytest.approx(when, rel=4e-3 if scheme == "bdf2" else 2e-2, abs=0.0)
     assert np.all(left[:gone] > 0.0) and np.all(left[gone:] == 0.0)
     supplied = made.row()["lithium_supplied_mol_per_m"]
     assert supplied == pytest.approx(amount * WIDTH, rel=1e-12, abs=0.0)
@@ -252,7 +252,7 @@ def test_current_goes_along_the_boundary(size: float) -> None:
     network = made.physics.network
     assert network is not None
     highest = COMM.allreduce(float(np.max(network.c["HAGB"].x.array, initial=0.0)), op=MPI.MAX)
-    assert highest == pytest.approx(0.2, rel=0.01)
+    assert highest == pytest.approx(0.2, rel=0.01, abs=0.0)
     assert made.row()["lithium_supplied_mol_per_m"] == pytest.approx(current * end, rel=1e-12, abs=0.0)
 
 
@@ -272,7 +272,7 @@ def test_current_from_a_source_through_the_body(scheme: str, linear: str) -> Non
     row = made.row()
     total = row["lithium_mol_per_m"] + row["reservoir_mol_per_m"]
     assert total == pytest.approx(begin + (2e-3 + flux * 5e-3) * 1e-6, rel=1e-12, abs=0.0)
-    assert row["reservoir_mol_per_m"] != pytest.approx(2e-3 * 1e-6, rel=1e-3)
+    assert row["reservoir_mol_per_m"] != pytest.approx(2e-3 * 1e-6, rel=1e-3, abs=0.0)
 
 
 @one_rank
@@ -293,7 +293,7 @@ def test_the_potential_is_uniform_and_the_current_is_not() -> None:
     at_top = made.function("chemical_potential").x.array[x[:, 1] > 1e-6 - 1e-12]
     assert np.ptp(at_top) <= 1e-12 * RT if len(at_top) else True
     volts = -made.physics.scales.potential * made.contacts.rows[0].value / FARADAY
-    assert made.row()["potential_V"] == pytest.approx(volts, rel=1e-12)
+    assert made.row()["potential_V"] == pytest.approx(volts, rel=1e-12, abs=0.0)
     system, p = made.solver.system, made.physics
     rows = made.contacts.rows[0].rows
     entered = system.nodal_residual(p.mu_equation)[rows] / p.constraints.contacts.places[0].nodal[rows]
@@ -318,7 +318,7 @@ def test_cut_off(tmp_path: Path) -> None:
     )  # fmt: skip
     result = cm.run(given, place / "run")
     exact = np.pi * D * ((surface - START) * SITES / (2.0 * flux)) ** 2
-    assert result.summary["end_time_s"] == pytest.approx(exact, rel=2e-3)
+    assert result.summary["end_time_s"] == pytest.approx(exact, rel=2e-3, abs=0.0)
     assert result.summary["potential_V"] == pytest.approx(volts, abs=1e-12)
     assert result.summary["converged"] is True
     assert "boundaries.bottom reached its cut_off_voltage at t = " in result.summary["ended"]
@@ -381,7 +381,7 @@ def test_restart_gives_the_same(kind: str, tmp_path: Path) -> None:
         again.advance(follow)
     assert again.time == whole.time
     assert again.contacts.meta()["open"] == whole.contacts.meta()["open"]
-    assert again.contacts.past[0] == pytest.approx(whole.contacts.past[0], rel=1e-10)
+    assert again.contacts.past[0] == pytest.approx(whole.contacts.past[0], rel=1e-10, abs=0.0)
     assert again.contacts.supplied[0] == pytest.approx(whole.contacts.supplied[0], rel=1e-10, abs=0.0)
     for name, function in whole.state.functions.items():
         assert again.state.functions[name].x.array == pytest.approx(function.x.array, rel=1e-6, abs=1e-9), name
@@ -403,7 +403,7 @@ def test_ranks_do_not_matter(kind: str, linear: str) -> None:
     close = 1e-9 if linear == "direct" else 1e-6
     assert together.step == alone.step and together.time == alone.time
     assert [row.open for row in together.contacts.rows] == [row.open for row in alone.contacts.rows]
-    assert together.contacts.level == pytest.approx(alone.contacts.level, rel=close)
+    assert together.contacts.level == pytest.approx(alone.contacts.level, rel=close, abs=0.0)
     assert together.contacts.supplied[0] == pytest.approx(alone.contacts.supplied[0], rel=close, abs=0.0)
 
 

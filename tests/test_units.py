@@ -55,7 +55,7 @@ def test_exact_numbers(value: object, si: str, number: float) -> None:
     ],
 )
 def test_close_numbers(value: str, si: str, number: float) -> None:
-    assert to_si(value, si) == pytest.approx(number, rel=1e-12)
+    assert to_si(value, si) == pytest.approx(number, rel=1e-12, abs=0.0)
 
 
 @pytest.mark.parametrize(
