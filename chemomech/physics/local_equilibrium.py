@@ -95,7 +95,7 @@ class LocalEquilibrium:
         self.network, self.grain, self._time = network, grain, time
         space_c, space = grain.c.function_space, grain.mu.function_space
         self._owned = space.dofmap.index_map.size_local
-        self._stiff: Array = np.zeros(0)
+        self._stiff: Array | None = None
         self.inner: Function = fem.Function(space_c)
         self.mean: Function = fem.Function(space_c)
         self.stiffness: Function = fem.Function(space_c)
@@ -305,8 +305,8 @@ class LocalEquilibrium:
         """
         g, net = self.grain, self.network
         c, mu = g.c.x.array, g.mu.x.array
-        self._stiffen(slope)
         before = self.potential.x.array.copy()
+        stiff = self._stiffness(slope)
         psi = self._surface(row).copy()
         stress = mu - psi  # mu0 + p
         chosen = np.zeros(len(mu))
@@ -337,19 +337,19 @@ class LocalEquilibrium:
             own[:n][follows] = stiff_fraction(target, law.interaction or 0.0, stiffness[follows], at)
             net.c[name].x.scatter_forward()
         on = self._nodes
-        c[on] = self._taken_up(mu[on] - stress[on], psi[on], c[on])
+        c[on] = self._taken_up(mu[on] - stress[on], psi[on], c[on], stiff[on])
 
-    def _stiffen(self, slope: Row) -> None:
-        """By how much p grows with a node's own c, at all local dofs: made once."""
-        if not self._stiff.size:
+    def _stiffness(self, slope: Row) -> Array:
+        """By how much p grows with a node's own c, at all local dofs; made once. Collective."""
+        if self._stiff is None:
             work = fem.Function(self.grain.c.function_space)
             work.x.array[: self._owned] = slope(self.grain.equation) / self.weight[: self._owned]
             work.x.scatter_forward()
             self._stiff = np.array(work.x.array)
+        return self._stiff
 
-    def _taken_up(self, psi: Array, guess: Array, at: Array) -> Array:
+    def _taken_up(self, psi: Array, guess: Array, at: Array, stiffness: Array) -> Array:
         """Means of the columns whose surfaces are at psi - stiffness (mean - at)."""
-        stiffness = self._stiff[self._nodes]
         low, high = psi - stiffness * (1.0 - at), psi + stiffness * at
         x = np.clip(guess, low, high)
         for _ in range(_PASSES):
