@@ -332,15 +332,15 @@ def test_a_dislocation_may_run_through_a_box_from_any_point_of_its_line() -> Non
     text = changed(BOX, 'position = ["0 nm", "0 nm", "0 nm"]', 'position = ["5 nm", "0 nm", "900 nm"]')
     assert Case.loads(text).dislocations[0].position == (5e-9, 0.0, 9e-7)
     box = Box(size=(2.0, 2.0, 2.0))
-    assert inside_distance(box, (0.5, 0.0, 7.0)) == pytest.approx(0.5, abs=0.0)
-    assert inside_distance(box, (10.0, 10.5, 0.0), (1.0, 1.0, 0.0)) == pytest.approx(0.75, abs=0.0)
-    assert inside_distance(box, (3.0, 0.0, 0.0), (0.0, 1.0, 0.0)) == pytest.approx(-2.0, abs=0.0)
+    assert inside_distance(box, (0.5, 0.0, 7.0)) == pytest.approx(0.5, rel=1e-6, abs=0.0)
+    assert inside_distance(box, (10.0, 10.5, 0.0), (1.0, 1.0, 0.0)) == pytest.approx(0.75, rel=1e-6, abs=0.0)
+    assert inside_distance(box, (3.0, 0.0, 0.0), (0.0, 1.0, 0.0)) == pytest.approx(-2.0, rel=1e-6, abs=0.0)
 
 
 def test_a_rotated_rectangle_takes_its_inside_with_it() -> None:
     rectangle = Rectangle(size=(4.0, 1.0), center=(1.0, 0.0), rotation=90.0)
-    assert inside_distance(rectangle, (1.0, 1.9)) == pytest.approx(0.1, abs=0.0)
-    assert inside_distance(rectangle, (2.5, 0.0)) == pytest.approx(-1.0, abs=0.0)
+    assert inside_distance(rectangle, (1.0, 1.9)) == pytest.approx(0.1, rel=1e-6, abs=0.0)
+    assert inside_distance(rectangle, (2.5, 0.0)) == pytest.approx(-1.0, rel=1e-6, abs=0.0)
     moved = changed(RECTANGLE, '"-10 nm", "0 nm"', '"-29 nm", "0 nm"')
     Case.loads(moved)
     assert fails(changed(moved, 'rotation = "0 deg"', 'rotation = "60 deg"')).key == "dislocations.0.position"
@@ -802,9 +802,11 @@ def test_a_case_is_frozen() -> None:
 def test_resolved_mesh() -> None:
     case = Case.loads(changed(RECTANGLE, 'size = "2 nm"\ncore_size = "0.25 nm"', ""))
     assert case.mesh.size is None
-    assert (case.resolved_mesh.size, case.resolved_mesh.core_size) == pytest.approx((2.5e-9, 0.25e-9), abs=0.0)
+    assert (case.resolved_mesh.size, case.resolved_mesh.core_size) == pytest.approx(
+        (2.5e-9, 0.25e-9), rel=1e-6, abs=0.0
+    )
     smaller = case.replace({"dislocations.0.core": "0.8 nm"}).resolved_mesh.core_size
-    assert smaller == pytest.approx(0.2e-9, abs=0.0)
+    assert smaller == pytest.approx(0.2e-9, rel=1e-6, abs=0.0)
     assert Case.loads(RECTANGLE).resolved_mesh == Case.loads(RECTANGLE).mesh
 
 

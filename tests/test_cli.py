@@ -412,14 +412,14 @@ def test_quality_numbers() -> None:
         return MeshArrays(np.array(points), cells, np.ones(1, np.int32), none, np.zeros(0, np.int32), {"a": 1}, {})
 
     s = np.sqrt
-    assert shape(one([[0, 0, 0], [1, 0, 0], [0.5, s(3) / 2, 0]]))[0] == pytest.approx(1.0, abs=0.0)
-    assert shape(one([[0, 0, 0], [1, 0, 0], [0, 1, 0]]))[0] == pytest.approx(s(3) / 2, abs=0.0)
+    assert shape(one([[0, 0, 0], [1, 0, 0], [0.5, s(3) / 2, 0]]))[0] == pytest.approx(1.0, rel=1e-6, abs=0.0)
+    assert shape(one([[0, 0, 0], [1, 0, 0], [0, 1, 0]]))[0] == pytest.approx(s(3) / 2, rel=1e-6, abs=0.0)
     regular = [[1.0, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]
-    assert shape(one(regular))[0] == pytest.approx(1.0, abs=0.0)
+    assert shape(one(regular))[0] == pytest.approx(1.0, rel=1e-6, abs=0.0)
     q = quality(one(regular))
     assert (
-        q.shortest == pytest.approx(s(8), abs=0.0)
-        and q.volume == pytest.approx(8 / 3, abs=0.0)
+        q.shortest == pytest.approx(s(8), rel=1e-6, abs=0.0)
+        and q.volume == pytest.approx(8 / 3, rel=1e-6, abs=0.0)
         and q.cells_of == {"a": 1}
     )
 

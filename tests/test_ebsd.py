@@ -222,7 +222,9 @@ def test_ang_is_what_orix_reads(tmp_path: Path) -> None:
     ebsd = reading.read_map(path, frame="same")
     assert ebsd.warnings == () and ebsd.shape == (6, 8) and ebsd.grid == "square"
     assert (ebsd.phases, ebsd.point_groups) == (("Nickel",), ("m-3m",))
-    assert ebsd.step == pytest.approx(0.5 * UM, abs=0.0) and ebsd.cell_area == pytest.approx(0.25 * UM**2, abs=0.0)
+    assert ebsd.step == pytest.approx(0.5 * UM, rel=1e-6, abs=0.0) and ebsd.cell_area == pytest.approx(
+        0.25 * UM**2, rel=1e-6, abs=0.0
+    )
     other = load(path, autogen_names=False)
     np.testing.assert_allclose(np.abs((ebsd.quaternions * other.rotations.data).sum(axis=1)), 1.0, atol=1e-12)
     np.testing.assert_allclose(ebsd.x, other.x * UM, atol=1e-15)
@@ -325,7 +327,7 @@ def test_hdf5(tmp_path: Path, maker: str, name: str) -> None:
     np.testing.assert_allclose(ebsd.x, square()[0] * UM, atol=1e-13)
     assert ("along x" in "".join(ebsd.warnings)) == (maker == "edax")  # its header was made wrong
     if maker == "oxford":
-        assert ebsd.quality["mad"][0] == pytest.approx(np.degrees(0.01), abs=0.0)
+        assert ebsd.quality["mad"][0] == pytest.approx(np.degrees(0.01), rel=1e-6, abs=0.0)
 
 
 def test_hdf5_that_claims_a_lot_is_refused(tmp_path: Path) -> None:
@@ -487,7 +489,9 @@ def test_measured_maps(path: Path) -> None:
         assert (~ebsd.indexed).sum() == 46
     else:
         assert (
-            ebsd.shape == (40, 35) and ebsd.step == pytest.approx(0.4 * UM, abs=0.0) and ebsd.point_groups == ("m-3m",)
+            ebsd.shape == (40, 35)
+            and ebsd.step == pytest.approx(0.4 * UM, rel=1e-6, abs=0.0)
+            and ebsd.point_groups == ("m-3m",)
         )
         assert len(ebsd.warnings) == 1 and "header" in ebsd.warnings[0] and "140" in ebsd.warnings[0]
     cleaned, reports = cleanup.clean(ebsd)
@@ -723,7 +727,9 @@ def test_kam_stops_at_boundaries() -> None:
     labels = np.arange(120) % 20 // 5
     steps = bent(6, 20, 1.0)
     alone = kam.kam(steps, 4, labels=labels).reshape(6, 20)
-    assert np.allclose(alone[2, [0, 4, 5]], 4.0, atol=1e-3) and kam.kam(steps, 4)[0] == pytest.approx(2.0, abs=0.05)
+    assert np.allclose(alone[2, [0, 4, 5]], 4.0, atol=1e-3) and kam.kam(steps, 4)[0] == pytest.approx(
+        2.0, rel=1e-6, abs=0.05
+    )
     single = reading.map_of_arrays(random_orientations(9, 1).reshape(3, 3, 4), UM)
     assert np.isnan(kam.kam(single)).all()
     with pytest.raises(CaseError, match="no two points"):

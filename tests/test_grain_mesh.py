@@ -222,7 +222,7 @@ def test_layers_along_a_boundary() -> None:
     middle = np.abs(mesh.points[:, 1] - 0.5e-6) < 0.3e-6
     for height in layers.heights[1:]:
         assert np.sum(np.abs(heights[middle] - height) < 1e-15) >= 20
-    assert layers.heights[-1] == pytest.approx(2e-9 * (1 + 1.4 + 1.4**2 + 1.4**3), abs=0.0)
+    assert layers.heights[-1] == pytest.approx(2e-9 * (1 + 1.4 + 1.4**2 + 1.4**3), rel=1e-6, abs=0.0)
 
 
 @alone
@@ -415,10 +415,10 @@ TESS = """***tess
 def test_neper_tessellation(tmp_path: Path, descriptor: str, second: list[float]) -> None:
     (tmp_path / "two.tess").write_text(TESS.format(descriptor=descriptor))
     structure = read_tess(tmp_path / "two.tess", length_unit=1e-6)
-    assert structure.sizes == pytest.approx([0.5e-12, 0.5e-12], abs=0.0)
-    assert structure.measures == pytest.approx([1e-6], abs=0.0)
-    assert structure.angles == pytest.approx([30.0], abs=0.0)
-    assert structure.orientations[1] == pytest.approx(second, abs=0.0)
+    assert structure.sizes == pytest.approx([0.5e-12, 0.5e-12], rel=1e-6, abs=0.0)
+    assert structure.measures == pytest.approx([1e-6], rel=1e-6, abs=0.0)
+    assert structure.angles == pytest.approx([30.0], rel=1e-6, abs=0.0)
+    assert structure.orientations[1] == pytest.approx(second, rel=1e-6, abs=0.0)
     structure.geometry.check()  # type: ignore[union-attr]
     checked(mesh_grains(structure, 0.2e-6))
 
@@ -443,7 +443,7 @@ def test_microstructpy(tmp_path: Path) -> None:
         structure = read_microstructpy(
             tmp_path / "polymesh.txt", length_unit=1e-6, phases=("a", "b"), point_groups=("m-3m", "m-3m")
         )
-    assert structure.sizes == pytest.approx([1e-12, 1e-12], abs=0.0)
+    assert structure.sizes == pytest.approx([1e-12, 1e-12], rel=1e-6, abs=0.0)
     assert structure.classes == ("phase",)
     mesh = mesh_grains(structure, 0.3e-6)
     checked(mesh)

@@ -128,7 +128,7 @@ def test_python_says_the_same() -> None:
     )  # fmt: skip
     assert case == layered()
     assert Inclusion(material="a", center=("1 nm", 0), radius=1e-9).center == (1e-9, 0.0)
-    assert Ensemble(density="1e10 cm^-2", burgers=1e-9, core=1e-9).density == pytest.approx(1e14, abs=0.0)
+    assert Ensemble(density="1e10 cm^-2", burgers=1e-9, core=1e-9).density == pytest.approx(1e14, rel=1e-6, abs=0.0)
 
 
 def test_the_library_knows_lattice_constants() -> None:
@@ -163,18 +163,18 @@ def test_who_lies_where() -> None:
         {"domain.center": ["7 nm", "9 nm"]}, {"domain.layers": [LAYERS[1], {"material": "llzo", "thickness": "13 nm"}]}
     )
     (interface,) = moved.interfaces
-    assert interface.height == pytest.approx((9 + 40 - 13) * NM, abs=0.0) and interface.lower == "lithium"
+    assert interface.height == pytest.approx((9 + 40 - 13) * NM, rel=1e-6, abs=0.0) and interface.lower == "lithium"
     turned = Rectangle(size=(4.0, 2.0), rotation=90.0, layers=(Layer(material="a", thickness=0.5), Layer(material="b")))
     assert materials_at(turned, (0.75, 1.0)) == ("a",) and materials_at(turned, (-0.75, 1.0)) == ("b",)
 
 
 def test_resolved_mesh_looks_at_all_dislocations_and_interfaces() -> None:
     case = layered()
-    assert case.resolved_mesh.core_size == pytest.approx(0.125 * NM, abs=0.0)
+    assert case.resolved_mesh.core_size == pytest.approx(0.125 * NM, rel=1e-6, abs=0.0)
     assert case.resolved_mesh.interface_size == 4e-9
     assert layered({"mesh.interface_size": "1 nm"}).resolved_mesh.interface_size == 1e-9
     assert layered({"ensembles": [{**ENSEMBLE, "core": "0.4 nm"}]}).resolved_mesh.core_size == pytest.approx(
-        0.1 * NM, abs=0.0
+        0.1 * NM, rel=1e-6, abs=0.0
     )
     refused(
         lambda: layered({"mesh.core_size": "0.6 nm"}),
@@ -193,7 +193,7 @@ def test_strain_of_a_coincidence(ratio: str, percent: float) -> None:
     n, m = (int(part) for part in ratio.split(":"))
     assert strain == pytest.approx((n * 1.298 - m * 0.351) / (m * 0.351), rel=1e-12, abs=0.0)
     assert 100 * strain == pytest.approx(percent, rel=5e-4, abs=0.0)
-    assert case.misfit_strain("lithium") == pytest.approx(-strain * np.diag([1, 0, 1]), abs=0.0)
+    assert case.misfit_strain("lithium") == pytest.approx(-strain * np.diag([1, 0, 1]), rel=1e-6, abs=0.0)
     assert not case.misfit_strain("llzo").any()
 
 
@@ -204,7 +204,7 @@ def test_misfit_strain_out_of_plane() -> None:
         case = layered(half, {"misfits.0.out_of_plane": out_of_plane})
         assert case.misfit_strain("lithium") == pytest.approx(-strain * np.diag([1, 0, part]), rel=1e-12, abs=0.0)
     assert layered().misfit_strain("lithium") == pytest.approx(-strain * np.diag([1, 0, 0]), abs=1e-15)
-    assert layered(BOX).misfit_strain("lithium") == pytest.approx(-strain * np.diag([1, 0, 1]), abs=0.0)
+    assert layered(BOX).misfit_strain("lithium") == pytest.approx(-strain * np.diag([1, 0, 1]), rel=1e-6, abs=0.0)
 
 
 def test_an_array_fills_a_period() -> None:
@@ -216,7 +216,9 @@ def test_an_array_fills_a_period() -> None:
         {"domain.size": ["82.134 nm", "80 nm"], "domain.center": ["3 nm", "0 nm"], "misfits.0.array.offset": "1 nm"}
     )
     places = [line.position for line in two.all_dislocations]
-    assert np.array(places) == pytest.approx(NM * np.array([[3 - 41.067 / 2, 1], [3 + 41.067 / 2, 1]]), abs=0.0)
+    assert np.array(places) == pytest.approx(
+        NM * np.array([[3 - 41.067 / 2, 1], [3 + 41.067 / 2, 1]]), rel=1e-6, abs=0.0
+    )
 
 
 @pytest.mark.parametrize(("half_periods", "count", "on_planes"), [(1, 1, 1), (2, 2, 2), (3, 2, 1), (4, 3, 2)])
@@ -225,7 +227,7 @@ def test_an_array_between_mirrors(half_periods: int, count: int, on_planes: int)
     case = layered(MIRROR, {"domain.size": [f"{width} nm", "80 nm"]})
     x = np.array([line.position[0] for line in case.all_dislocations]) / NM
     assert len(x) == count
-    assert x == pytest.approx(-width / 2 + 41.067 * np.arange(count), abs=0.0)
+    assert x == pytest.approx(-width / 2 + 41.067 * np.arange(count), rel=1e-6, abs=0.0)
     assert np.isclose(np.abs(x), width / 2, rtol=1e-12).sum() == on_planes
     # as many lines per length as in the periodic body: all of the misfit is taken up
     assert case.misfit_strain("lithium")[2, 2] == pytest.approx(0.0, abs=1e-15)
@@ -234,12 +236,12 @@ def test_an_array_between_mirrors(half_periods: int, count: int, on_planes: int)
 def test_an_array_of_a_free_body_is_centred() -> None:
     case = layered(FREE, {"domain.size": ["130 nm", "80 nm"], "domain.center": ["5 nm", "0 nm"]})
     x = np.array([line.position[0] for line in case.all_dislocations]) / NM
-    assert x == pytest.approx([5 - 41.067, 5, 5 + 41.067], abs=0.0)
+    assert x == pytest.approx([5 - 41.067, 5, 5 + 41.067], rel=1e-6, abs=0.0)
     given = layered(FREE, {"misfits.0.array": {"spacing": "20 nm", "core": "0.5 nm", "burgers": "0.1 nm"}})
     x = np.array([line.position[0] for line in given.all_dislocations]) / NM
-    assert x == pytest.approx([-10, 10], abs=0.0)
+    assert x == pytest.approx([-10, 10], rel=1e-6, abs=0.0)
     assert given.misfit_strain("lithium")[2, 2] == pytest.approx(
-        -0.033 / 3.861 * (1 - 0.1 / 20 / (0.033 / 3.861)), abs=0.0
+        -0.033 / 3.861 * (1 - 0.1 / 20 / (0.033 / 3.861)), rel=1e-6, abs=0.0
     )
 
 
@@ -256,8 +258,8 @@ def test_the_extra_half_plane_is_where_atoms_are_missing(layers: list[Any], rati
     for line in lines:
         normal_y = line.burgers[0]  # z x b
         assert (normal_y > 0) == (film_above == stretched)
-        assert line.position[1] == pytest.approx(1e-9 if film_above else -1e-9, abs=0.0)
-        assert math.hypot(*line.burgers) == pytest.approx(0.351e-9, abs=0.0)
+        assert line.position[1] == pytest.approx(1e-9 if film_above else -1e-9, rel=1e-6, abs=0.0)
+        assert math.hypot(*line.burgers) == pytest.approx(0.351e-9, rel=1e-6, abs=0.0)
 
 
 def test_both_interfaces_of_a_film_get_an_array() -> None:
@@ -267,7 +269,7 @@ def test_both_interfaces_of_a_film_get_an_array() -> None:
         {"material": "llzo", "thickness": "25 nm"},
     ]
     lower, upper = layered({"domain.layers": layers, "misfits.0.array.offset": "2 nm"}).all_dislocations
-    assert (lower.position[1], upper.position[1]) == pytest.approx((-18e-9, 13e-9), abs=0.0)
+    assert (lower.position[1], upper.position[1]) == pytest.approx((-18e-9, 13e-9), rel=1e-6, abs=0.0)
     assert lower.burgers[0] == -upper.burgers[0] > 0
 
 
@@ -278,8 +280,8 @@ def test_an_array_of_a_box_has_two_families() -> None:
     assert (len(across_x), len(across_z), len(lines)) == (1, 2, 3)
     for line in lines:
         normal = np.cross(line.line, line.burgers)
-        assert normal / np.linalg.norm(normal) == pytest.approx([0, 1, 0], abs=0.0)
-    assert [line.position[2] for line in across_z] == pytest.approx([-20.5335e-9, 20.5335e-9], abs=0.0)
+        assert normal / np.linalg.norm(normal) == pytest.approx([0, 1, 0], rel=1e-6, abs=0.0)
+    assert [line.position[2] for line in across_z] == pytest.approx([-20.5335e-9, 20.5335e-9], rel=1e-6, abs=0.0)
     assert [line.line for line in layered(BOX, {"misfits.0.array.directions": ["z"]}).all_dislocations] == [
         (-1, 0, 0)
     ] * 2
@@ -294,9 +296,9 @@ def test_an_array_of_a_box_has_two_families() -> None:
 def test_positions_from_a_list_and_a_file(tmp_path: Path) -> None:
     wide = {"domain.size": ["400 nm", "80 nm"], **FREE}
     listed = layered(wide, {"misfits.0.array": {"positions": ["-9 nm", "11 nm"], "core": "0.5 nm"}})
-    assert [line.position[0] for line in listed.all_dislocations] == pytest.approx([-9e-9, 11e-9], abs=0.0)
+    assert [line.position[0] for line in listed.all_dislocations] == pytest.approx([-9e-9, 11e-9], rel=1e-6, abs=0.0)
     taken = 2 * 0.351 / 400 / (0.033 / 3.861)
-    assert listed.misfit_strain("lithium")[2, 2] == pytest.approx(-0.033 / 3.861 * (1 - taken), abs=0.0)
+    assert listed.misfit_strain("lithium")[2, 2] == pytest.approx(-0.033 / 3.861 * (1 - taken), rel=1e-6, abs=0.0)
     (tmp_path / "lines.csv").write_text("name, x_nm ,z_angstrom\na,-9,5\nb,11,\n\n")
     text = (
         LAYERED.replace('periodic = ["x"]', "")
@@ -309,7 +311,9 @@ def test_positions_from_a_list_and_a_file(tmp_path: Path) -> None:
     assert [line.position for line in case.all_dislocations] == [line.position for line in listed.all_dislocations]
     assert Case.loads(case.to_toml()) == case
     box = case.replace({**BOX, "domain.size": ["400 nm", "80 nm", "400 nm"], "domain.periodic": []})
-    assert [line.position[2] for line in box.all_dislocations if line.line[0]] == pytest.approx([0.5e-9], abs=0.0)
+    assert [line.position[2] for line in box.all_dislocations if line.line[0]] == pytest.approx(
+        [0.5e-9], rel=1e-6, abs=0.0
+    )
 
 
 @pytest.mark.parametrize(
@@ -355,7 +359,7 @@ def test_an_ensemble_has_its_density_and_stays_in_its_phase() -> None:
     apart[..., 0] -= 41.067e-9 * np.round(apart[..., 0] / 41.067e-9)
     assert (np.linalg.norm(apart, axis=-1) + np.eye(len(lines)) > 0.5e-9).all()
     b = np.array([line.burgers for line in lines])
-    assert np.linalg.norm(b, axis=1) == pytest.approx(0.3e-9, abs=0.0)
+    assert np.linalg.norm(b, axis=1) == pytest.approx(0.3e-9, rel=1e-6, abs=0.0)
     angle = np.rad2deg(np.arctan2(b[:, 1], b[:, 0])) % 180
     assert all(min(abs(a - s) for s in (0, 60, 120, 180)) < 1e-9 for a in angle)
     assert layered({"ensembles": [ENSEMBLE]}).all_dislocations == case.all_dislocations
@@ -884,7 +888,9 @@ def test_conditions_on_closed_sides_of_a_file(tmp_path: Path) -> None:
     slip = {**LINE, "eigenstrain": "slip"}
     refused(lambda: case.replace({"dislocations": [slip]}), "dislocations.0.eigenstrain", "slipped plane can't end")
     misfit = {"phase": "lithium", "substrate": "llzo", "coincidence": "3:11"}
-    assert case.replace({"misfits": [misfit]}).misfit_strain("lithium")[2, 2] == pytest.approx(-0.033 / 3.861, abs=0.0)
+    assert case.replace({"misfits": [misfit]}).misfit_strain("lithium")[2, 2] == pytest.approx(
+        -0.033 / 3.861, rel=1e-6, abs=0.0
+    )
     refused(
         lambda: case.replace({"misfits": [{**misfit, "array": {"relaxation": 1, "core": 1e-9}}]}),
         "misfits.0.array",

@@ -216,7 +216,7 @@ def test_points_across_lines() -> None:
         area = (200 * NM) ** 2
         square = 8 * area / (np.pi * len(lines))
         counts = sum((line.distance(points) ** 2 < square).astype(float) for line in lines)
-        assert local_density(lines, points, area) == pytest.approx(counts / (np.pi * square), abs=0.0)
+        assert local_density(lines, points, area) == pytest.approx(counts / (np.pi * square), rel=1e-6, abs=0.0)
     assert Across(np.zeros((0, 3)), lines[0]).least(lines[0]) == np.inf
 
 

@@ -147,7 +147,7 @@ def test_sharp_lines() -> None:
     coherent = FILM[0] * strain / (1 - FILM[1])
     at_one = {k: np.array(sharp(np.array(s), strain)) / coherent for k, s in (("film", 1.0), ("substrate", -1.0))}
     record("interface_array_sharp", core_nm=cores, spacing_nm=spacing, found_over_sharp=found, at_one_spacing=at_one)
-    assert np.array(found["film"][1:]) == pytest.approx(1.0, abs=0.03)
+    assert np.array(found["film"][1:]) == pytest.approx(1.0, rel=1e-6, abs=0.03)
     excess = np.array(found["substrate"]) - 1
     assert np.all(excess[-1] < 0.25) and np.all(excess[1] < 0.4 * excess[0]) and np.all(excess[2] < 0.6 * excess[1])
 
@@ -160,8 +160,8 @@ def test_half_an_array_leaves_half(strain: float) -> None:
     most, mean = layer(result, spacing, np.inf)
     substrate = layer(result, -np.inf, -spacing)[0] / abs(coherent)
     record(f"interface_half_array_{strain:+.4f}", film=mean / coherent, most=most / abs(coherent), substrate=substrate)
-    assert mean / coherent == pytest.approx([0.5, 0.0, 0.5], abs=0.01)
-    assert most / abs(coherent) == pytest.approx([0.5, 0.0, 0.5], abs=0.01)
+    assert mean / coherent == pytest.approx([0.5, 0.0, 0.5], rel=1e-6, abs=0.01)
+    assert most / abs(coherent) == pytest.approx([0.5, 0.0, 0.5], rel=1e-6, abs=0.01)
     assert max(substrate) < 0.02
 
 
@@ -177,8 +177,8 @@ def test_film_below(strain: float, relaxation: float) -> None:
         f"interface_film_below_{strain:+.4f}_{relaxation}", film=mean / coherent, most=film / abs(coherent),
         substrate=substrate / abs(coherent),
     )  # fmt: skip
-    assert mean / coherent == pytest.approx([left, 0.0, left], abs=0.01)
-    assert film / abs(coherent) == pytest.approx([left, 0.0, left], abs=0.02 if left == 0 else 0.01)
+    assert mean / coherent == pytest.approx([left, 0.0, left], rel=1e-6, abs=0.01)
+    assert film / abs(coherent) == pytest.approx([left, 0.0, left], rel=1e-6, abs=0.02 if left == 0 else 0.01)
     assert max(substrate) < 0.02 * abs(coherent)
 
 

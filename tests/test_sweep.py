@@ -193,7 +193,9 @@ def test_changed_rows_are_computed_again_and_any_executor_will_do() -> None:
     case = Case.load(folder / "case.toml").replace({"initial.concentration": 0.45})
     assert run_row(str(folder), case.to_toml(), True) == (0, "")
     assert Case.load(folder / "case.toml") == case
-    assert json.loads((folder / "summary.json").read_text())["concentration_mean"] == pytest.approx(0.45, abs=0.0)
+    assert json.loads((folder / "summary.json").read_text())["concentration_mean"] == pytest.approx(
+        0.45, rel=1e-6, abs=0.0
+    )
 
 
 def test_a_lost_worker_is_a_row() -> None:
