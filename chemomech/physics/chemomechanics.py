@@ -496,8 +496,5 @@ class ChemoMechanics:
 
 def stress_free_potential(c: float, material: Material, scales: Scales) -> float:
     """mu of a phase free of stress at the fraction c, in units of RT."""
-    return (
-        float(np.log(c / (1.0 - c)))
-        + material.interaction * (1.0 - 2.0 * c)
-        + material.reference_potential / scales.potential
-    )
+    chemical = float(np.log(c / (1.0 - c))) + material.interaction * (1.0 - 2.0 * c)
+    return chemical + material.reference_potential / scales.potential
