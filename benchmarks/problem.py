@@ -161,7 +161,9 @@ KINDS = {
     "interface": Kind(
         _interface, lambda n: 4 * (n + 1) ** 2 + n + 1, 2e-6, 5, 4e-4, 7.99e-8, 1.07, 4e-4, 15_939, 2.49e-4, 2.84e-4
     ),
-    "network": Kind(_network, lambda n: int(4.9 * n**2), 60.0, 5, 2400.0, 0.186, 1.03, 2400.0, 10_404, 1.83e-5, 2.09e-5),
+    "network": Kind(
+        _network, lambda n: int(4.9 * n**2), 60.0, 5, 2400.0, 0.186, 1.03, 2400.0, 10_404, 1.83e-5, 2.09e-5
+    ),
 }
 ONLY = {"network": ("plain", "none")}
 """Kinds that not every other code has a script for."""
