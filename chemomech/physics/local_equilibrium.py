@@ -28,6 +28,7 @@ from chemomech.physics.scales import Scales
 from chemomech.typing import Array, Constant, Flags, Function
 
 _PASSES, _NEAR = 20, 1e-6  # of the columns in one elimination; how near psi has to be
+_KEPT = 0.5  # in units of RT: a potential nearer than this to that of the deciding fraction is kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,12 +290,14 @@ class LocalEquilibrium:
             gains[name] = mu[nodes] + row(g.equation + 1 + k) / (net.sites[name] * net.area[name][:n])
             potential = np.log(own[:n] / (1.0 - own[:n])) + (law.interaction or 0.0) * (1.0 - 2.0 * own[:n])
             chosen += net.to_body(name, np.where(self._first[name], potential + gains[name], 0.0))
+        # Near the solution mu itself is kept: a fraction says it only as well as the stress there was solved for.
+        kept = self._given_mu | (self._bound & (np.abs(chosen - mu) < _KEPT))
         new = np.where(self._bound, chosen, self._of(c) + stress)
-        mu[:] = np.where(self._given_mu, mu, new)
+        mu[:] = np.where(kept, mu, new)
         for k, (name, law) in enumerate(net.laws.items()):
             own, n = net.c[name].x.array, len(gains[name])
             stiffness = slope(g.equation + 1 + k) / (net.sites[name] * net.area[name][:n])
-            follows = ~self._first[name] | self._given_mu[net.nodes[name][:n]]
+            follows = ~self._first[name] | kept[net.nodes[name][:n]]
             target = (mu[net.nodes[name][:n]] - gains[name])[follows]
             at = own[:n][follows]
             own[:n][follows] = stiff_fraction(target, law.interaction or 0.0, stiffness[follows], at)
