@@ -57,10 +57,15 @@ class Network:
         area: Class -> area of the facets around each local dof of c.
 
     Raises:
-        CaseError: If the mesh has no such boundary, or one on its outside.
+        CaseError: If the mesh has no such boundary, or one on its outside, or the body is periodic.
     """
 
     def __init__(self, case: Case, body: Body, scales: Scales, space: Any) -> None:
+        if body.seams:
+            raise CaseError(
+                "grain_boundaries", None, "lithium in boundaries that go on across a periodic side is not computed",
+                "a body without periodic sides",
+            )  # fmt: skip
         self.body, self.scales, self.space = body, scales, space
         material = next(iter(case.used_materials.values()))
         self.reference = material.reference_potential / scales.potential
