@@ -196,3 +196,24 @@ def test_what_is_not_there_is_said_in_a_sentence(tmp_path: Path) -> None:
     assert coarse.returncode == 1
     assert "does not resolve the dislocation core" in coarse.stderr
     assert "Traceback" not in coarse.stderr
+
+
+@pytest.mark.parametrize(
+    ("kind", "grains", "unknowns", "most"), [("plane", 30, 20_000, 6.0), ("solid", 10, 20_000, 9.0)]
+)
+def test_networks_of_boundaries(kind: str, grains: int, unknowns: int, most: float, tmp_path: Path) -> None:
+    """Iterations do not grow with D_gb/D over eight decades."""
+    out = tmp_path / "network.json"
+    words = [kind, "--grains", grains, "--unknowns", unknowns, "--ranks", 1, "--ratios", "1,1e4,1e8"]
+    done = command("network.py", *map(str, words), "--cache", tmp_path, "--json", out)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    rows = json.loads(out.read_text())
+    assert [row["ratio"] for row in rows] == [1.0, 1e4, 1e8]
+    for row in rows:
+        assert row["linear_per_newton"] < most
+        assert row["newton_iterations"] <= 32
+        assert row["rejected"] == 0
+        assert row["components"] == 3
+        assert abs(row["mass_relative_drift"]) < 1e-12
+    each = [row["linear_per_newton"] for row in rows]
+    assert each[-1] < 1.3 * each[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ import chemomech as cm
 from chemomech.meshing.arrays import MeshArrays
 from chemomech.meshing.grains import mesh_grains
 from chemomech.microstructure.voronoi import polycrystal
+from chemomech.physics.columns import CELLS, regular_fraction, stiff_fraction
 from chemomech.simulation import Simulation
 from tests.networks import RT, case, cube, junction, potential, run, simulation
 from tests.tools import record
@@ -202,3 +204,41 @@ def test_no_lithium_is_lost_in_a_polycrystal(linear: str, contact: bool) -> None
     record(f"polycrystal_drift_{linear}_{contact}", drift=drift, steps=made.step)
     assert min(abs(now / before[k] - 1.0) for k, now in network_of(made).amounts().items()) > 1e-3
     assert drift < 1e-12
+
+
+def test_columns_begin_with_what_their_nodes_hold() -> None:
+    """Crystals that swell differently are under stress at t = 0; finding it must not move any lithium."""
+    made = begun(crystalline(initial={"concentration": 0.03}), grains)
+    local = made.physics.local
+    assert local is not None
+    sigma = made.function("hydrostatic_stress").x.array
+    assert largest(float(np.abs(sigma).max(initial=0.0))) > 1e6
+    columns = local.columns.x.array.reshape(-1, CELLS)[local._rows]
+    assert COMM.allreduce(columns.size) > 0
+    assert columns == pytest.approx(np.full(columns.shape, 0.03), rel=1e-15, abs=0.0)
+
+
+def test_stiff_fraction() -> None:
+    """ln(c/(1-c)) + chi (1-2c) + s (c - c_0) = psi, from soft to very stiff."""
+    psi, stiffness = (a.ravel() for a in np.meshgrid(np.linspace(-12.0, 12.0, 21), [0.0, 1.0, 1e2, 1e5]))
+    at = np.linspace(0.01, 0.99, len(psi))
+    for chi in (-2.0, 0.0, 1.9):
+        c = stiff_fraction(psi, chi, stiffness, at)
+        back = np.log(c / (1.0 - c)) + chi * (1.0 - 2.0 * c) + stiffness * (c - at)
+        assert back == pytest.approx(psi, rel=1e-9, abs=1e-9)
+        assert c[stiffness == 0.0] == pytest.approx(regular_fraction(psi[stiffness == 0.0], chi)[0], rel=1e-12, abs=0.0)
+
+
+def test_periodic_bodies_are_refused() -> None:
+    arrays = junction(6, jiggle=0.0)
+    x, y = np.round(arrays.points[:, :2].T / 1e-6 * 6).astype(int)
+    low = {int(j): k for k, (i, j) in enumerate(zip(x, y, strict=True)) if i == 0}
+    twins = np.array([[k, low[int(j)]] for k, (i, j) in enumerate(zip(x, y, strict=True)) if i == 6])
+    sides = np.isin(arrays.facet_tags, [1, 2])
+    closed = replace(
+        arrays, twins=twins, facets=arrays.facets[~sides], facet_tags=arrays.facet_tags[~sides],
+        boundaries={k: v for k, v in arrays.boundaries.items() if v > 2},
+    )  # fmt: skip
+    with pytest.raises(cm.CaseError, match="periodic") as caught:
+        simulation(case({"a": {"diffusivity": 1e-14}}), closed if COMM.rank == 0 else None)
+    assert caught.value.key == "grain_boundaries"

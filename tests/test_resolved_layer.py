@@ -192,7 +192,7 @@ def test_layers_of_cells_and_surfaces(coupled: bool) -> None:
         for k in range(3):
             nodes = np.unique(mesh.cells[mesh.cell_grain == k])
             if field == "displacement":
-                nodes = nodes[amid(mesh.points[nodes, :2], 170e-9)]
+                nodes = np.setdiff1d(nodes[amid(mesh.points[nodes, :2], 200e-9)], mesh.facets[mesh.facet_boundary >= 0])
             wanted = seen(mesh.points[nodes, :2] * (1.0 - 1e-9) + shift(k, WIDTH))
             error = np.abs(wanted - values[number[nodes]]).max() / size
             off[field] = max(off[field], float(error))
@@ -206,7 +206,6 @@ def test_layers_of_cells_and_surfaces(coupled: bool) -> None:
     gained = [sum(made.physics.amounts().values()) / made.state.begun - 1.0 for made in (thin, thick)]
     off["amount"] = abs(gained[0] / gained[1] - 1.0)
     more = {"cells": [len(m.physics.mu.x.array) for m in (thin, thick)], "shift": stress_shift(thin)}
-    print(off, more)
     record(f"resolved_layer_{'coupled' if coupled else 'diffusion'}", **off, **more)
     assert max(off.values()) < 2e-2
     if coupled:

@@ -63,10 +63,15 @@ class Network:
         contact: Local facets at which mu is given: what grains take up there the mesh need not resolve either.
 
     Raises:
-        CaseError: If the mesh has no such boundary, or a free surface opens.
+        CaseError: If the mesh has no such boundary, a free surface opens, or the body is periodic.
     """
 
     def __init__(self, case: Case, body: Body, scales: Scales, space: Any) -> None:
+        if body.seams:
+            raise CaseError(
+                "grain_boundaries", None, "lithium in boundaries that go on across a periodic side is not computed",
+                "a body without periodic sides",
+            )  # fmt: skip
         self.body, self.scales, self.space = body, scales, space
         material = next(iter(case.used_materials.values()))
         self.reference = material.reference_potential / scales.potential

@@ -29,6 +29,7 @@ from chemomech.physics.scales import Scales
 from chemomech.typing import Array, Constant, Flags, Function, Ints
 
 _PASSES, _NEAR = 20, 1e-9  # of the columns in one elimination; how near psi has to be
+_KEPT = 0.5  # of RT (and of the slope of mu_k over that of an ideal solution): nearer than this to mu_k, mu is kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,7 +310,7 @@ class LocalEquilibrium:
         stiff = self._stiffness(slope)
         psi = self._surface(row).copy()
         stress = mu - psi  # mu0 + p
-        chosen = np.zeros(len(mu))
+        chosen, near = np.zeros(len(mu)), np.zeros(len(mu))
         gains = {}
         for k, (name, law) in enumerate(net.laws.items()):
             own, n = net.c[name].x.array, len(self._first[name])
@@ -317,21 +318,24 @@ class LocalEquilibrium:
             gains[name] = mu[nodes] + row(g.equation + 1 + k) / (net.sites[name] * net.area[name][:n])
             potential = np.log(own[:n] / (1.0 - own[:n])) + (law.interaction or 0.0) * (1.0 - 2.0 * own[:n])
             chosen += net.to_body(name, np.where(self._first[name], potential + gains[name], 0.0))
+            steep = np.clip(1.0 - 2.0 * (law.interaction or 0.0) * own[:n] * (1.0 - own[:n]), 0.0, 1.0)
+            near += net.to_body(name, np.where(self._first[name], _KEPT * steep, 0.0))
+        # Near the solution mu itself is kept: a fraction says it only as well as the stress there was solved for.
+        kept = self._given_mu | (self._bound & (np.abs(chosen - mu) < near))
         new = np.where(self._bound, chosen, self._of(c) + stress)
         # A column without a boundary, at a contact that has closed: the fraction at its surface decides.
         loose = self._loose
         y, rise = regular_fraction(before[loose], g.interaction)
         y = np.clip(y + rise * (psi - before)[loose], 0.1 * y, 1.0 - 0.1 * (1.0 - y))
         new[loose] = self._of(y) + stress[loose]
-        held = self._given_mu.copy()
         for contact, there in self._contacts:
             if contact.open:
-                held |= there
-        mu[:] = np.where(held, mu, new)
+                kept |= there
+        mu[:] = np.where(kept, mu, new)
         for k, (name, law) in enumerate(net.laws.items()):
             own, n = net.c[name].x.array, len(gains[name])
             stiffness = slope(g.equation + 1 + k) / (net.sites[name] * net.area[name][:n])
-            follows = ~self._first[name] | held[net.nodes[name][:n]]
+            follows = ~self._first[name] | kept[net.nodes[name][:n]]
             target = (mu[net.nodes[name][:n]] - gains[name])[follows]
             at = own[:n][follows]
             own[:n][follows] = stiff_fraction(target, law.interaction or 0.0, stiffness[follows], at)
