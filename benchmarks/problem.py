@@ -120,8 +120,10 @@ def _interface(n: int) -> dict[str, Any]:
 
 
 def _network(n: int) -> dict[str, Any]:
-    """Silver grains of 2 um on a contact. Grains take up lithium over more than a cell in a step, as a plain script needs
-    them to: one that is to neglect what grains do not resolve cannot do so by itself."""
+    """Silver grains of 2 um on a contact.
+
+    Grains take up lithium over more than a cell in a step: a plain script knows no other.
+    """
     side = 10.0
     boundary = {"width": "0.5 nm", "diffusivity": "1.7e-14 m^2/s"}
     return {

@@ -2,8 +2,8 @@
 
     ./chemomech-env python benchmarks/run.py edge2d --unknowns 161604 --against plain --repeat 3 --json edge2d.json
 
-Kinds: edge2d, edge3d, interface, network. Others: plain (a short DOLFINx script), ngsolve, freefem, skfem; none measures
-chemomech alone. benchmarks/README.md says what is measured, and how the others are installed.
+Kinds: edge2d, edge3d, interface, network. Others: plain (a short DOLFINx script), ngsolve, freefem, skfem; none is
+for chemomech alone. benchmarks/README.md says what is measured, and how the others are installed.
 """
 
 from __future__ import annotations
