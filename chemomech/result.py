@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy.typing as npt
 
 from chemomech.analysis.fronts import StressAtFronts, stress_at_fronts
-from chemomech.analysis.network import BOUNDARY, BoundaryValues, at_points, values_of
+from chemomech.analysis.network import BOUNDARY, BoundaryValues, at_points, joined, values_of
 from chemomech.analysis.probes import Probe
 from chemomech.errors import CaseError
 from chemomech.typing import Array
@@ -53,18 +53,21 @@ class Result:
         Args:
             name: ``displacement``, ``concentration``, ``chemical_potential``, ``strain``, ``stress``,
                 ``hydrostatic_stress``, ``von_mises_stress`` or ``eshelby_stress``; or
-                ``grain_boundary_concentration`` with the name of a class behind ``_``.
-            points: Shape (n, 2) or (n, 3), m; of a class of grain boundaries, points on its boundaries.
+                ``grain_boundary_concentration``, of one class with its name behind ``_``. Where classes meet, the
+                one that is named first in the mesh counts.
+            points: Shape (n, 2) or (n, 3), m; of grain boundaries, points on them.
 
         Returns:
             SI values, shape (n,), (n, d) or (n, 3, 3).
 
         Raises:
             CaseError: If there is no such class.
-            ChemomechError: If a point lies outside the body, or on no boundary of the class.
+            ChemomechError: If a point lies outside the body, or on no boundary.
         """
         if name.startswith(BOUNDARY):
-            return at_points(self.grain_boundary(name.removeprefix(BOUNDARY).removeprefix("_")), points)
+            one = name.removeprefix(BOUNDARY).removeprefix("_")
+            names = [one] if one or not self._simulation.grain_boundaries else [*self._simulation.grain_boundaries]
+            return at_points(joined([self.grain_boundary(n) for n in names]), points)
         return Probe(self._simulation.body, points)(self.function(name))
 
     def grain_boundary(self, name: str) -> BoundaryValues:

@@ -182,6 +182,7 @@ def test_fraction_at_points_of_a_class() -> None:
     y = np.array([0.31e-6, 1.7e-6, 3.3e-6])
     points = np.column_stack([np.zeros(3), y])
     value = result.evaluate("grain_boundary_concentration_HAGB", points)
+    assert np.array_equal(result.evaluate("grain_boundary_concentration", points), value)
     full = 1.0 / (1.0 + math.exp(-(math.log(1e-3 / 0.999) + 6.0)))
     assert value == pytest.approx(full * erfc(y / 2e-6), rel=0.01, abs=3e-4)
     way, fraction = result.grain_boundary("HAGB").profile

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from typing import Any, Final
 
 import numpy as np
@@ -57,15 +58,21 @@ def values_of(c: Function, distance: Array, depth: Array, length: float) -> Boun
     return BoundaryValues(*(np.concatenate([part[k] for part in parts]) for k in range(4)))
 
 
+def joined(classes: Sequence[BoundaryValues]) -> BoundaryValues:
+    """Several classes as one."""
+    names = [field.name for field in fields(BoundaryValues)]
+    return BoundaryValues(*(np.concatenate([getattr(values, name) for values in classes]) for name in names))
+
+
 def at_points(values: BoundaryValues, points: npt.ArrayLike) -> Array:
-    """Fractions at points on the boundaries of a class, linear on each facet.
+    """Fractions at points on boundaries, linear on each facet.
 
     Args:
-        values: The class.
+        values: The boundaries.
         points: Shape (n, 2) or (n, 3), m.
 
     Raises:
-        ChemomechError: If a point lies on no boundary of the class.
+        ChemomechError: If a point lies on none of them.
     """
     given = np.atleast_2d(np.asarray(points, dtype=float))
     x = np.zeros((len(given), 3))
@@ -82,6 +89,6 @@ def at_points(values: BoundaryValues, points: npt.ArrayLike) -> Array:
         off = np.maximum(off, -weights.min(axis=1))
         best = int(np.argmin(off))
         if off[best] > _NEAR:
-            raise ChemomechError(f"The point {tuple(given[i].tolist())} m lies on no boundary of this class.")
+            raise ChemomechError(f"The point {tuple(given[i].tolist())} m lies on no boundary of this name.")
         out[i] = weights[best] @ values.concentration[best]
     return out
