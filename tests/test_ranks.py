@@ -12,8 +12,8 @@ from mpi4py import MPI
 
 FILES = (
     "test_balances", "test_crystals", "test_dislocation", "test_equilibrium", "test_forces", "test_grain_boundary",
-    "test_grain_cases", "test_interface", "test_jacobian", "test_manufactured", "test_misfits", "test_network_solutions",
-    "test_phases",
+    "test_grain_cases", "test_interface", "test_jacobian", "test_manufactured", "test_misfits",
+    "test_network_solutions", "test_phases",
 )  # fmt: skip
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(MPI.COMM_WORLD.size > 1, reason="starts ranks itself")]
