@@ -54,10 +54,11 @@ def network_of(made: Simulation) -> Any:
 def test_isotherm_in_a_grain_that_interacts_alike(chi: float, rounded: float) -> None:
     """Fowler and Guggenheim's form: the energy of segregation at infinite dilution, chi of grain and boundary equal."""
     law = {"diffusivity": "1e-11 m^2/s", "interaction": chi, "segregation_energy": SHIFT * RT}
+    # At the critical point rounding alone leaves 1e-11 of the balance.
     given = case(
         {name: law for name in "abc"}, {"diffusivity": "1e-12 m^2/s", "interaction": chi},
         boundaries={"top": {"chemical_potential": potential(0.005, chi)}},
-        initial={"concentration": 0.001}, time={"end": 1e6}, solver={"tolerance": 1e-12},
+        initial={"concentration": 0.001}, time={"end": 1e6}, solver={"tolerance": 1e-11 if chi == 2.0 else 1e-12},
     )  # fmt: skip
     made = run(begun(given, lambda: junction(6)))
 

@@ -278,9 +278,8 @@ class ChemoMechanics:
             unknowns.append(Unknown("chemical_potential", self.mu))
         loads: list[Array | None] = [None] * len(unknowns)
         loads[0] = self.constraints.load
-        if self.network is not None:
-            for k, load in self.network.opening_loads(corner_tractions(self), 1 + len(self.c)).items():
-                loads[k] = load
+        for k, load in ({} if self.network is None else self.network.opening_loads(corner_tractions(self), 2)).items():
+            loads[k] = load
         dirichlet: list[tuple[DirichletBC, ...]] = [()] * len(unknowns)
         dirichlet[0] = self.constraints.displacement
         if not self.open_equilibrium:

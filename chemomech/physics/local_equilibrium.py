@@ -29,6 +29,7 @@ from chemomech.physics.scales import Scales
 from chemomech.typing import Array, Constant, Flags, Function, Ints
 
 _PASSES, _NEAR = 20, 1e-9  # of the columns in one elimination; how near psi has to be
+_FILLING = 1e-9  # d(mean)/d(psi), per RT
 _KEPT = 0.5  # of RT (and of the slope of mu_k over that of an ideal solution): nearer than this to mu_k, mu is kept
 
 
@@ -132,11 +133,11 @@ class LocalEquilibrium:
         self._first = self._deciding()
         first_class = grain.equation + 1
         mu_number = first_class + size
-        # d(flux_c)/dc, d(flux_c)/dmu, d(flux_mu)/dmu
-        self._c_by_c, self._c_by_mu, self._mu_by_mu = self.inner.x.array.copy(), np.zeros(n), np.ones(n)
+        self._c_by_c, self._mu_by_c = self.inner.x.array.copy(), np.zeros(n)
+        self._c_by_mu, self._mu_by_mu = np.zeros(n), np.ones(n)
         self.followers = (
             Follower(self.flux_c, {grain.equation: self._c_by_c, mu_number: self._c_by_mu}),
-            Follower(self.flux_mu, {mu_number: self._mu_by_mu}),
+            Follower(self.flux_mu, {grain.equation: self._mu_by_c, mu_number: self._mu_by_mu}),
         )
         self.reach(time)
 
@@ -294,8 +295,12 @@ class LocalEquilibrium:
         self.flux_mu.x.array[:] = g.mu.x.array
         self.flux_c.x.array[on] = end
         self.flux_mu.x.array[on] += self._of(end) - psi
-        self._c_by_mu[on] = found.end_slope
-        self._mu_by_mu[on] = found.end_slope * (1.0 / (end * (1.0 - end)) - 2.0 * g.interaction)
+        bend = found.end_slope * (1.0 / (end * (1.0 - end)) - 2.0 * g.interaction) - 1.0
+        # psi = mu - mu0 - p follows from c too, with the effect of stress; a column that hardly fills changes p hardly.
+        fills = found.mean_slope > _FILLING
+        by_c = np.where(fills, self.stiffness.x.array[on], 0.0)
+        self._c_by_c[on], self._c_by_mu[on] = found.end_slope * by_c, np.where(fills, 0.0, found.end_slope)
+        self._mu_by_c[on], self._mu_by_mu[on] = bend * by_c, np.where(fills, 1.0, 1.0 + bend)
 
     def eliminate(self, row: Row, slope: Row) -> None:
         """One fraction per node decides, c in the grains and c_k on the network; mu and all other fractions follow.
