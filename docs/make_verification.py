@@ -666,6 +666,43 @@ def crystals(records: Records) -> Item:
     )  # fmt: skip
 
 
+def boundaries(records: Records) -> Item:
+    test, layer = "tests/test_boundary_diffusion.py", "tests/test_resolved_layer.py::test_layers_of_cells_and_surfaces"
+    betas = (10, 100, 1000)
+
+    def worst(source: str) -> list[Measured]:
+        found = [find(records, f"{source}_{beta}", "slopes") for beta in betas]
+        return [None if slopes is None else max(abs(x) for x in slopes) for slopes in found]
+
+    def layers(run: str) -> list[Measured]:
+        keys = ("mu", "displacement", "a", "b", "c", "amount")
+        return [
+            find(records, f"resolved_layer_{run}", k) for k in keys if k in records.get(f"resolved_layer_{run}", {})
+        ]
+
+    return Item(
+        "Grain boundaries",
+        "One boundary in a half-plane against the exact solutions of Whipple and Suzuoka at beta = 10, 100, 1000; "
+        "three boundaries that meet, as surfaces and as layers of cells 5 nm thick "
+        "([Boundaries](theory_boundaries.md)). Isotherms, type A and C, junctions, ranks and drift are asserted in "
+        "`tests/test_boundary_diffusion.py`, `test_grain_boundary.py`, `test_network_solutions.py` and "
+        "`test_network_ranks.py`.",
+        [
+            Row("constant source: largest error of $c$, over the source", at_most(0.005),
+                [find(records, f"whipple_{beta}", "c") for beta in betas], f"{test}::test_whipple"),
+            Row("slope of the mean against $w^{6/5}$, worst of w = 6, 8, 10, relative", at_most(0.003),
+                worst("whipple"), f"{test}::test_whipple"),
+            Row("instantaneous source: largest error of $c$", at_most(0.005),
+                [find(records, f"suzuoka_{beta}", "c") for beta in betas], f"{test}::test_suzuoka"),
+            Row("its slopes, worst, relative", at_most(0.003), worst("suzuoka"), f"{test}::test_suzuoka"),
+            Row("surfaces against layers, diffusion alone: μ, c of three classes, amount", at_most(0.02),
+                layers("diffusion") or [None], layer),
+            Row("with swelling and opening: μ, u, c (five widths from ends and junction left out), amount",
+                at_most(0.02), layers("coupled") or [None], layer),
+        ],
+    )  # fmt: skip
+
+
 def timing(records: Records) -> Item:
     def seconds(x: float) -> str:
         return f"{x:.1f}"
@@ -685,7 +722,7 @@ def timing(records: Records) -> Item:
 
 ITEMS = (
     dislocation, atmosphere, lmo, manufactured, closed, ranks, bad_input, films, phases, misfits, forces,
-    microstructures, crystals, timing,
+    microstructures, crystals, boundaries, timing,
 )  # fmt: skip
 
 
