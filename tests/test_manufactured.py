@@ -74,7 +74,7 @@ class Manufactured(Simulation):
 
         u, c, mu = self.exact_u, self.exact_c, self.exact_mu
         e = ufl.sym(energies.gradient(u)) - law.expansion * (c - law.reference_concentration)
-        sigma = energies.stress(e, p.stiffness)
+        sigma = energies.stress(e, law.stiffness)
         div = ufl.as_vector([sum(sigma[i, j].dx(j) for j in range(2)) for i in range(2)])
         mu_of_c = c_m * (ufl.ln(c / (1 - c)) + law.interaction * (1 - 2 * c) + law.reference_potential)
         s_c = mu_of_c - ufl.inner(sigma, law.expansion) - law.gradient_energy * ufl.div(ufl.grad(c)) - c_m * mu

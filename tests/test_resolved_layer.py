@@ -174,8 +174,8 @@ def nodal(made: Simulation, function: Any) -> tuple[np.ndarray, np.ndarray]:
 def test_layers_of_cells_and_surfaces(coupled: bool) -> None:
     """Within 2 % of what changes.
 
-    Under stress five widths around where boundaries end and meet are left out: clamped, a layer cannot open there, while a
-    surface knows the mean of its sides only. Grains move differently around such a place, by what a dipole does.
+    Under stress five widths around where boundaries end and meet are left out: clamped, a layer cannot open there, and
+    a surface knows the mean of its sides only. Grains move differently around such a place, by what a dipole does.
     """
     thin, mesh = computed(0.0, coupled=coupled)
     thick, _ = computed(WIDTH, coupled=coupled)
