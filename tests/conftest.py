@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 from mpi4py import MPI
 
+from tests import networks
 from tests.tools import record
 
 BEGUN: pytest.StashKey[float] = pytest.StashKey()
@@ -36,6 +37,8 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 @pytest.fixture(autouse=True)
 def _collect_together() -> Iterator[None]:
     yield
+    while networks.begun_here:
+        networks.begun_here.pop().destroy()
     if MPI.COMM_WORLD.size > 1:
         gc.collect()
         MPI.COMM_WORLD.Barrier()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +171,26 @@ def simulation(given: cm.Case, arrays: MeshArrays | None) -> Simulation:
     made = Simulation(given, comm, arrays if comm.rank == 0 else None, given=True)
     made.begin()
     return made
+
+
+begun_here: list[Simulation] = []
+"""What ``begun`` made; tests/conftest.py destroys it after each test, on all ranks together."""
+
+
+def begun(given: cm.Case, arrays: Callable[[], MeshArrays]) -> Simulation:
+    """The case on arrays that rank 0 makes, at t = 0, for the length of one test."""
+    made = simulation(given, arrays() if MPI.COMM_WORLD.rank == 0 else None)
+    begun_here.append(made)
+    return made
+
+
+def unknowns(made: Simulation) -> dict[str, np.ndarray]:
+    """Unknowns in the order of the input mesh, on every rank: two meshings need not have one partition."""
+    found = {}
+    for name, function in made.state.functions.items():
+        number, held = (np.concatenate(made.comm.allgather(part)) for part in made._layout(name).entries(function))
+        found[name] = held[np.argsort(number)]
+    return found
 
 
 def run(made: Simulation) -> Simulation:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,27 +11,12 @@ from scipy.special import erfc
 
 from chemomech.analysis.diffusion import BoundaryDiffusion
 from chemomech.meshing.arrays import MeshArrays
-from chemomech.simulation import Simulation
-from tests.networks import along, case, cube, graded, half_plane, potential, run, simulation
+from tests.networks import along, begun, case, cube, graded, half_plane, potential, run
 
 COMM = MPI.COMM_WORLD
 ALONE = pytest.mark.skipif(COMM.size > 1, reason="measured on one rank")
 D, UNIT, START, CONTACT = 1e-16, 1e-8, 1e-4, 0.1  # sqrt(D t) = UNIT after one second
 HELD = {"displacement": {"x": 0.0, "y": 0.0}}
-_made: list[Simulation] = []
-
-
-@pytest.fixture(autouse=True)
-def _destroyed() -> Iterator[None]:
-    yield
-    while _made:
-        _made.pop().destroy()
-
-
-def begun(given: Any, arrays: Any) -> Simulation:
-    made = simulation(given, arrays() if COMM.rank == 0 else None)
-    _made.append(made)
-    return made
 
 
 def with_surface(x: np.ndarray, y: np.ndarray) -> MeshArrays:

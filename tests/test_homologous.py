@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from chemomech.materials.lithiation import HomologousLaw, MeltingLine, homologou
 from chemomech.physics import energies
 from chemomech.physics.columns import FINE, Columns, homologous_potential
 from chemomech.simulation import Simulation
-from tests.networks import TEMPERATURE, case, graded, half_plane, junction, potential, run, simulation
+from tests.networks import TEMPERATURE, begun_here, case, graded, half_plane, junction, potential, run, simulation
 
 COMM = MPI.COMM_WORLD
 POINTS = [[0.0, "1234.93 K"], [1.0, "453.65 K"]]
@@ -27,14 +26,6 @@ BENT = [[0.0, "1234.93 K"], [0.15, "1000 K"], [1.0, "453.65 K"]]
 STEEP = 16.0  # D(1/2)/D(0.001) = 9e5
 D, SITES = 1e-16, 97353.0
 ALONE = pytest.mark.skipif(COMM.size > 1, reason="measured on one rank")
-_made: list[Simulation] = []
-
-
-@pytest.fixture(autouse=True)
-def _destroyed() -> Iterator[None]:
-    yield
-    while _made:
-        _made.pop().destroy()
 
 
 def law_of(activation: float, points: list[list[Any]] | None = None, reference: float = 0.0) -> HomologousLaw:
@@ -100,7 +91,7 @@ def strip(cells: int, length: float, tolerance: float, activation: float = STEEP
         }
     )
     made = Simulation(given, COMM)
-    _made.append(made)
+    begun_here.append(made)
     made.begin()
     return run(made)
 
@@ -153,7 +144,7 @@ def test_lithium_speeds_itself_up() -> None:
 def test_flux_and_columns_use_one_law() -> None:
     given = case({"a": {"diffusivity": 1e-12}}, silver(18.4, BENT), initial={"concentration": 0.01})
     made = simulation(given, junction(4) if COMM.rank == 0 else None)
-    _made.append(made)
+    begun_here.append(made)
     p = made.physics
     p.c["ag"].x.array[:] = np.linspace(0.01, 0.9, len(p.c["ag"].x.array))
     space = p.c["ag"].function_space
@@ -198,7 +189,7 @@ def steady(size: float) -> Simulation:
         }
     )
     made = Simulation(given, COMM)
-    _made.append(made)
+    begun_here.append(made)
     made.begin()
     return run(made)
 
@@ -233,7 +224,7 @@ def test_steady_flux_through_two_phases() -> None:
         }
     )
     made = Simulation(given, COMM)
-    _made.append(made)
+    begun_here.append(made)
     made.begin()
     run(made)
     laws = law_of(8.0), law_of(3.0, BENT)
@@ -342,7 +333,7 @@ def beside(first: float, growth: float, activation: float = STEEP) -> tuple[Simu
     )  # fmt: skip
     arrays = half_plane(np.concatenate([-across[:0:-1], across]), down) if COMM.rank == 0 else None
     made = simulation(given, arrays)
-    _made.append(made)
+    begun_here.append(made)
     run(made)
     return made, 10.0 * reach
 
@@ -369,7 +360,7 @@ def test_no_lithium_is_lost() -> None:
     start = {"concentration": "0.02 + 0.3*exp(-(y-1e-6)**2/4e-14)"}
     given = case(classes, silver(STEEP, interaction=0.4), initial=start, time={"end": 1.0, "tolerance": 2e-3})
     made = simulation(given, junction(8) if COMM.rank == 0 else None)
-    _made.append(made)
+    begun_here.append(made)
     control, drift = made.control(), []
     while made.time < control.end * (1.0 - 1e-12):
         made.advance(control)

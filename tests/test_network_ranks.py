@@ -24,10 +24,9 @@ from pathlib import Path
 import numpy as np
 from mpi4py import MPI
 from chemomech.output.checkpoint import load_latest
-from tests.networks import cube, junction, simulation
+from tests.networks import case, cube, junction, potential, simulation, unknowns
 from tests.test_grain_boundary import CLASSES, CUBIC, HELD, SILVER, coupled
 from tests.test_network_solutions import crystalline, grains
-from tests.networks import case, potential
 
 comm = MPI.COMM_WORLD
 out, body, first, last, kept = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), Path(sys.argv[5])
@@ -53,13 +52,7 @@ cells = made.mesh.topology.index_map(made.mesh.topology.dim).size_local
 facets = made.physics.network.tags
 owned = made.mesh.topology.index_map(made.mesh.topology.dim - 1).size_local
 touched = comm.gather((cells, int(np.sum(facets.indices < owned))))
-values = {}
-for name, function in made.state.functions.items():
-    parts = comm.gather(made._layout(name).entries(function))
-    if comm.rank == 0:
-        number = np.concatenate([p[0] for p in parts])
-        held = np.concatenate([p[1] for p in parts])
-        values[name] = held[np.argsort(number)]
+values = unknowns(made)
 row = made.row()
 if comm.rank == 0:
     np.savez(out, time=made.time, touched=np.array(touched), drift=row["mass_relative_drift"], **values)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -19,25 +18,12 @@ from chemomech.meshing.grains import mesh_grains
 from chemomech.microstructure.voronoi import polycrystal
 from chemomech.physics.columns import CELLS, regular_fraction, stiff_fraction
 from chemomech.simulation import Simulation
-from tests.networks import RT, case, cube, junction, potential, run, simulation
+from tests.networks import RT, begun, case, cube, junction, potential, run, simulation
 from tests.tools import record
 
 COMM = MPI.COMM_WORLD
 SILVER = {"kind": "cubic", "c11": "124 GPa", "c12": "93.4 GPa", "c44": "46.1 GPa"}
 SHIFT = -12320.0 / RT
-_made: list[Simulation] = []
-
-
-@pytest.fixture(autouse=True)
-def _destroyed() -> Iterator[None]:
-    yield
-    while _made:
-        _made.pop().destroy()
-
-
-def begun(given: cm.Case, arrays: Callable[[], MeshArrays]) -> Simulation:
-    _made.append(simulation(given, arrays() if COMM.rank == 0 else None))
-    return _made[-1]
 
 
 def largest(value: float) -> float:

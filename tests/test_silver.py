@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,24 +21,10 @@ from chemomech.output.network_figures import draw_fronts
 from chemomech.output.redraw import redraw
 from chemomech.result import Result
 from chemomech.simulation import Simulation
-from tests.networks import RT, case, cube, graded, half_plane, junction, potential, run, simulation, write_msh
+from tests.networks import RT, begun, case, cube, graded, half_plane, junction, potential, run, write_msh
 
 COMM = MPI.COMM_WORLD
 BOUNDARY = {"diffusivity": "1e-14 m^2/s", "segregation_energy": -6.0 * RT, "width": "0.5 nm"}
-_made: list[Simulation] = []
-
-
-@pytest.fixture(autouse=True)
-def _destroyed() -> Iterator[None]:
-    yield
-    while _made:
-        _made.pop().destroy()
-
-
-def begun(given: cm.Case, arrays: Callable[[], Any]) -> Simulation:
-    made = simulation(given, arrays() if COMM.rank == 0 else None)
-    _made.append(made)
-    return made
 
 
 def finished(made: Simulation) -> Result:

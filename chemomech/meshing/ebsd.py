@@ -81,7 +81,7 @@ _LARGE = 0.02  # of the map
 
 
 def mesh_map(
-    path: str | Path,
+    path: str | Path | EbsdMap,
     size: float | None = None,
     *,
     boundary_size: float | None = None,
@@ -101,7 +101,7 @@ def mesh_map(
     """Read a map, clean it up, find its grains, smooth their boundaries and mesh them.
 
     Args:
-        path: An .ang, .ctf or HDF5 file.
+        path: An .ang, .ctf or HDF5 file, or a map that has been read.
         size: Edge length inside grains, m; the step of the map by default.
         boundary_size: Edge length at boundaries, m; ``size`` by default.
         growth: How much longer edges get per distance from a boundary.
@@ -124,31 +124,7 @@ def mesh_map(
         raise CaseError("size", size, "the size of cells must be positive", "a length such as '0.2 um'")
     if minimum < 1:
         raise CaseError("minimum", minimum, "a grain has at least one point", "a whole number from 1")
-    return mesh_measured(
-        read_map(path, frame=frame), size, boundary_size=boundary_size, growth=growth, layers=layers, angle=angle,
-        minimum=minimum, quality=quality, worst=worst, largest_hole=largest_hole, pseudosymmetry=pseudosymmetry,
-        smoothing=smoothing, rules=rules, progress=progress,
-    )  # fmt: skip
-
-
-def mesh_measured(
-    measured: EbsdMap,
-    size: float | None = None,
-    *,
-    boundary_size: float | None = None,
-    growth: float = 0.2,
-    layers: Layers | None = None,
-    angle: float = 10.0,
-    minimum: int = 5,
-    quality: Mapping[str, float] | None = None,
-    worst: Mapping[str, float] | None = None,
-    largest_hole: int | None = None,
-    pseudosymmetry: bool = False,
-    smoothing: int = 60,
-    rules: Sequence[Rule] = DEFAULT_RULES,
-    progress: Progress | None = None,
-) -> MapMesh:
-    """The same from a map that has been read; arguments and errors as in `mesh_map`."""
+    measured = path if isinstance(path, EbsdMap) else read_map(path, frame=frame)
     size = measured.step if size is None else size
     cleaned, reports = clean(
         measured, minimum=quality, maximum=worst, pseudosymmetry=pseudosymmetry, largest=largest_hole, angle=angle

@@ -289,7 +289,8 @@ class LocalEquilibrium:
         psi = self._surface(row)[on]
         found = self._respond(psi)
         self.mean.x.array[on] = found.mean
-        self.stiffness.x.array[on] = 1.0 / found.mean_slope
+        with np.errstate(over="ignore", divide="ignore"):  # not finite: the step is then tried again in parts
+            self.stiffness.x.array[on] = 1.0 / found.mean_slope
         end = found.end
         self.flux_c.x.array[:] = g.c.x.array
         self.flux_mu.x.array[:] = g.mu.x.array

@@ -12,7 +12,7 @@ from chemomech.case import Case, MeasuredMap, Polycrystal
 from chemomech.errors import CaseError
 from chemomech.materials.orientation import depends_on_orientation
 from chemomech.meshing.arrays import MeshArrays
-from chemomech.meshing.ebsd import MapMesh, mesh_measured
+from chemomech.meshing.ebsd import MapMesh, mesh_map
 from chemomech.meshing.generate.named import orient
 from chemomech.meshing.grains import UNKNOWN, mesh_grains
 from chemomech.meshing.layers import Layers
@@ -81,7 +81,7 @@ def _of_map(case: Case, domain: MeasuredMap) -> MeshArrays:
 
 def _meshed(case: Case, domain: MeasuredMap) -> MapMesh:
     words = case.resolved_mesh
-    return mesh_measured(
+    return mesh_map(
         _measured(domain), words.size, boundary_size=words.boundary_size, growth=words.growth, layers=_layers(case),
         angle=domain.angle, minimum=domain.minimum, quality=domain.quality, largest_hole=domain.largest_hole,
         pseudosymmetry=domain.pseudosymmetry, smoothing=domain.smoothing, rules=rules_of(domain.classes),
