@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from mpi4py import MPI
-from scipy.optimize import brentq
 
 from chemomech import summary
 from chemomech.analysis.eshelby import ConfigurationalForces
@@ -414,6 +413,8 @@ class Simulation:
             f = self._prepare(short, "backward-euler")
             self._solve(f, emptied=contact)
         else:
+            from scipy.optimize import brentq  # takes 5 MB
+
             end = float(brentq(gap, short, h, xtol=1e-15 * h, maxiter=100))
             f = self._prepare(end, "backward-euler")
             self._solve(f, pinned=contact)

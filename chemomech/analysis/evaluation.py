@@ -9,7 +9,6 @@ from typing import Final, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import brentq
 
 from chemomech.analysis.diffusion import Source, positive, whipple_integral
 from chemomech.errors import CaseError
@@ -103,6 +102,8 @@ def _match(
     while not math.isfinite(gap(low)):
         middle = 0.5 * (low + high)
         low, high = (middle, high) if gap(middle) > 0.0 else (low, middle)
+    from scipy.optimize import brentq  # takes 5 MB, and every run imports this module
+
     return math.exp(float(brentq(gap, low, high, xtol=1e-12, rtol=1e-12)))
 
 

@@ -15,12 +15,13 @@ from chemomech.drawing import metric
 from chemomech.parallel import on_rank_zero
 from chemomech.physics.chemomechanics import ChemoMechanics
 from chemomech.physics.derived import Derived
-from chemomech.typing import Array, Flags, Function, Ints
+from chemomech.typing import Array, Flags, Ints
 
 SMALL_STRAIN: Final = 0.05
 STRAIN: Final = "strain"
 YIELD: Final = "von_mises_stress"
 _PAIRS: Final = ((0, 1), (1, 2), (2, 0))
+_AT_ONCE: Final = 8_192  # cells whose strain is held at a time
 _PLACES: Final = ("position_m", "largest_position_m")
 
 
@@ -101,10 +102,8 @@ class Limits:
         msh, body = physics.body.mesh, physics.body
         self._comm: MPI.Intracomm = msh.comm
         n = msh.topology.index_map(body.dimension).size_local
-        space = fem.functionspace(msh, ("DG", 0, (3, 3)))
-        self._strain: Function = fem.Function(space)
-        self._expression: Any = fem.Expression(ufl.sym(physics.beta), space.element.interpolation_points)
-        self._middle = body.cell_vertices()[:n].mean(axis=1)[:, : body.dimension]
+        middle = np.full((1, body.dimension), 1.0 / (body.dimension + 1))
+        self._strain: Any = fem.Expression(ufl.sym(physics.beta), middle)
         self._number = np.asarray(msh.topology.original_cell_index, dtype=np.int64)[:n]
         self._phase = np.zeros(n, dtype=np.int32)
         for k, phase in enumerate(physics.phases):
@@ -115,7 +114,7 @@ class Limits:
         }
         self._counted = ~_at_junctions(physics)[:n] if self._yields else np.ones(n, dtype=bool)
         self._of = {k: np.flatnonzero((self._phase == k) & self._counted) for k in self._yields}
-        self._square, self._part = np.zeros(n), np.zeros(n)
+        self._square, self._part = (np.zeros(n if self._yields else 0) for _ in range(2))
         self.passed: list[Passed] = []
 
     def check(self, time: float, step: int) -> None:
@@ -137,9 +136,7 @@ class Limits:
         at = [i for i, p in enumerate(self.passed) if p.kind == kind and (k < 0 or p.material == self._name(k))]
         if at and value <= self.passed[at[0]].largest * (1.0 + 1e-9):  # the same again, up to rounding
             return
-        mine = (
-            (int(self._number[cell]), tuple(self._middle[cell].tolist()), int(self._phase[cell])) if cell >= 0 else None
-        )
+        mine = (int(self._number[cell]), self._middle(cell), int(self._phase[cell])) if cell >= 0 else None
         _, place, phase = min(have for have in self._comm.allgather(mine) if have is not None)
         if at:
             before = self.passed[at[0]]
@@ -151,18 +148,26 @@ class Limits:
     def _name(self, phase: int) -> str:
         return self._physics.phases[phase]
 
+    def _middle(self, cell: int) -> tuple[float, ...]:
+        """Centre of a cell, m."""
+        body = self._physics.body
+        place = body.mesh.geometry.x[body.mesh.geometry.dofmaps[0][cell]].mean(axis=0) * body.length
+        return tuple(place[: body.dimension].tolist())
+
     def _largest_strain(self) -> tuple[float, int]:
         """The largest principal strain in magnitude of this rank if it is above the limit, and its cell."""
-        self._strain.interpolate(self._expression)
-        n = len(self._number)
-        values = self._strain.x.array.reshape(-1, 3, 3)[:n]
-        square = np.einsum("cij,cij->c", values, values, out=self._square)  # no principal value is larger
-        cells = np.flatnonzero(square > SMALL_STRAIN**2)
-        if not len(cells):
-            return 0.0, -1
-        principal = np.abs(np.linalg.eigvalsh(values[cells])).max(axis=1)
-        first = int(np.argmax(principal))
-        return float(principal[first]), int(cells[first])
+        msh, most = self._physics.body.mesh, (0.0, -1)
+        for start in range(0, len(self._number), _AT_ONCE):
+            some = np.arange(start, min(start + _AT_ONCE, len(self._number)), dtype=np.int32)
+            values = self._strain.eval(msh, some).reshape(-1, 3, 3)
+            square = np.einsum("cij,cij->c", values, values)  # no principal value is larger
+            large = np.flatnonzero(square > SMALL_STRAIN**2)
+            if not len(large):
+                continue
+            principal = np.abs(np.linalg.eigvalsh(values[large])).max(axis=1)
+            first = int(np.argmax(principal))
+            most = max(most, (float(principal[first]), int(some[large[first]])), key=lambda found: found[0])
+        return most
 
     def _von_mises_square(self) -> Array:
         """Square of the von Mises stress of the owned cells, Pa^2; kept until the next call."""

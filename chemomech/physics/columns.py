@@ -16,7 +16,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.interpolate import PPoly
 
 from chemomech.materials.lithiation import HomologousLaw
 from chemomech.typing import Array
@@ -94,6 +93,8 @@ def homologous_potential(chi: float, law: HomologousLaw) -> Potential:
     The derivative is interpolated by cubics to a relative 1e-9, and phi is exactly its integral, so that Newton's
     method sees one function and its slope.
     """
+    from scipy.interpolate import PPoly  # takes 5 MB
+
     low, high = law.extremes()
     count = max(200, int(np.ceil(np.log(high / low) / _BEND)))
     kinks = [x / (1.0 - x) for x in law.knots if 0.0 < x < 0.5]

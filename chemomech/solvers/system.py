@@ -43,7 +43,8 @@ class System:
         self.owned = [d.index_map.size_local * d.index_map_bs for d in dofmaps]
         self._fixed = [self._fixed_values(i) for i in range(self.size)]
         self._loads = list(equations.loads) or [None] * self.size
-        self.x, self.f, self._rows = self._vector(), self._vector(), self._vector()
+        self.x, self.f = self._vector(), self._vector()
+        self._rows: Any = None
         self._buffers = [np.zeros(n) for n in self.owned]
         self.supplied = 0.0
         self.entered = np.zeros(len(equations.contacts))
@@ -297,6 +298,8 @@ class System:
 
     def linear_row(self, i: int, x: PETSc.Vec) -> Array:
         """Linear part of equation i at x, owned part."""
+        if self._rows is None:
+            self._rows = self._vector()
         out = self._rows.getNestSubVecs()[i]
         self._linear_row(i, x.getNestSubVecs(), out)
         return np.asarray(out.array_r)
@@ -396,6 +399,7 @@ class System:
                     done.add(id(block))
                     block.destroy()
         for thing in (self.matrix, self.x, self.f, self._rows):
-            thing.destroy()
+            if thing is not None:
+                thing.destroy()
         if self.products is not None:
             self.products.destroy()

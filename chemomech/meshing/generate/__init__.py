@@ -8,7 +8,6 @@ from chemomech.case import Box, Case, MeasuredMap, MeshFile, Polycrystal, Rectan
 from chemomech.meshing.arrays import MeshArrays
 from chemomech.meshing.generate.files import from_file
 from chemomech.meshing.generate.graded import graded
-from chemomech.meshing.generate.grained import from_grains
 from chemomech.meshing.generate.named import named
 from chemomech.meshing.generate.structured import structured
 from chemomech.meshing.generate.twins import find_twins
@@ -34,6 +33,8 @@ def generate(case: Case, sizes: Sizes | None = None) -> MeshArrays:
     if isinstance(domain, MeshFile):
         return from_file(case, domain)
     if isinstance(domain, Polycrystal | MeasuredMap):
+        from chemomech.meshing.generate.grained import from_grains  # with all of microstructure: 10 MB
+
         return from_grains(case, domain)
     size = case.resolved_mesh.size or max(domain.size)
     if case.mesh.structured:
