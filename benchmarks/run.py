@@ -126,6 +126,14 @@ class Runs:
         started([interpreter(self.against), script, self.problem, result, *chosen, *rule], self.against)
         return _read(result)
 
+    def residual(self) -> float:
+        """Time of one residual of the plain script, s, without any step: for sizes it can't factorise."""
+        with np.load(self.problem) as data:
+            np.savez(self.folder / "still.npz", **{**data, "steps": np.zeros(0)})
+        result = self.folder / "theirs.npz"
+        started([interpreter("plain"), HERE / "peers" / "plain.py", self.folder / "still.npz", result], "plain")
+        return float(_read(result)["time_residual_s"])
+
     def in_turn(self, repeat: int, whole: bool = False) -> tuple[list[Values], list[Values]]:
         """Ours, theirs, ours, theirs ..."""
         ours, theirs = [], []
@@ -215,7 +223,14 @@ def measure(given: argparse.Namespace, folder: Path) -> Row:
     if given.warm_up:
         Runs(given.kind, min(given.unknowns, WARM_UP), given.against, given.solver, folder).in_turn(1)
     runs = Runs(given.kind, given.unknowns, given.against, given.solver, folder)
-    ours, theirs = runs.in_turn(given.repeat)
+    seconds: list[float] = []
+    if given.residual:
+        ours, theirs = [], []
+        for _ in range(given.repeat):
+            ours.append(runs.ours())
+            seconds.append(runs.residual())
+    else:
+        ours, theirs = runs.in_turn(given.repeat)
     row: Row = {
         "kind": given.kind,
         "unknowns": int(ours[0]["unknowns"]),
@@ -226,6 +241,11 @@ def measure(given: argparse.Namespace, folder: Path) -> Row:
         **numbers(ours),
         "assembled_blocks": int(ours[0]["assembled_blocks"]),
     }
+    if seconds:
+        row["theirs"] = {"time_residual_s": min(seconds)}
+        row["newton_step_in_residual_evaluations"] = median(
+            float(run["time_per_newton_s"]) / second for run, second in zip(ours, seconds, strict=True)
+        )
     if not theirs:
         return row
     row["theirs"] = numbers(theirs)
@@ -269,7 +289,9 @@ def show(row: Row) -> None:
     against = row["against"]
     print(f"{row['kind']}, {row['unknowns']} unknowns")
     print(line("chemomech", row))
-    if against == "none":
+    if "ratio_time_per_newton" not in row:
+        if "newton_step_in_residual_evaluations" in row:
+            print(f"  a Newton step costs {row['newton_step_in_residual_evaluations']:.1f} residual evaluations")
         return
     print(line(against, row["theirs"]))
     print(
@@ -296,6 +318,7 @@ def main() -> None:
     parser.add_argument("--solver", help="of the other code; default: its own choice")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--no-whole", dest="whole", action="store_false", help="leave the second measurement out")
+    parser.add_argument("--residual", action="store_true", help="of plain, time the residual only")
     parser.add_argument("--no-warm-up", dest="warm_up", action="store_false", help="no run before, to compile forms")
     parser.add_argument("--errors", action="store_true", help="errors of the whole solutions, by steps 8 times finer")
     parser.add_argument("--json", type=Path)
@@ -305,6 +328,8 @@ def main() -> None:
             f"{given.kind} --against {given.against}: grain boundaries are not in its script; choose one of "
             f"{', '.join(ONLY[given.kind])}"
         )
+    if given.residual and given.against != "plain":
+        parser.error("--residual: it is that of the plain script, with --against plain")
     if given.repeat < 1:
         parser.error(f"--repeat {given.repeat}: at least one run is needed")
     if given.against not in ("plain", "none"):

@@ -3,7 +3,7 @@
 The tests keep their numbers in docs/verification/*.json when they run with CHEMOMECH_RECORD=1; nothing is computed
 here but the verdicts. A number that was not measured is a line that says so.
 
-    CHEMOMECH_RECORD=1 ./chemomech-env pytest -m "not container"
+    CHEMOMECH_RECORD=1 ./chemomech-env pytest -n 2 -m "not container"
     ./chemomech-env python docs/make_verification.py
 """
 
@@ -952,7 +952,7 @@ What chemomech was measured against, and what came out. Every number below was m
 kept in `docs/verification/`; pass or fail is computed from the numbers. Symbols are those of [theory](theory.md).
 
 ```
-CHEMOMECH_RECORD=1 ./chemomech-env pytest -m "not container"
+CHEMOMECH_RECORD=1 ./chemomech-env pytest -n 2 -m "not container"
 ./chemomech-env python docs/make_verification.py
 ```
 

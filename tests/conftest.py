@@ -1,11 +1,15 @@
-"""On several ranks a test ends the same way on all: garbage is collected together, a failure stops every rank."""
+"""Tests on several ranks end the same way on all, and tests shared by several processes (``-n 2``) get on together."""
 
 from __future__ import annotations
 
 import gc
+import json
+import os
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from mpi4py import MPI
@@ -14,6 +18,37 @@ from tests import networks
 from tests.tools import record
 
 BEGUN: pytest.StashKey[float] = pytest.StashKey()
+STARTERS = {"test_checkpoint", "test_network_ranks", "test_ranks", "test_resume", "test_two_phases_parallel"}
+"""They start ranks most of the time; one process runs them all, the other the rest."""
+SEVERAL = 2
+"""On several ranks a test runs with at most so many of its parameters, the first and the last."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """For ``-n``: kernels that several want are compiled by one, the others wait for them; ranks give way when idle."""
+    if getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput"):
+        config.option.dist = "loadgroup"
+        place = Path(tempfile.mkdtemp(prefix="chemomech-tests-"))
+        (place / "dolfinx").mkdir()
+        (place / "dolfinx" / "dolfinx_jit_options.json").write_text(json.dumps({"timeout": 300}))
+        os.environ |= {"XDG_CONFIG_HOME": str(place), "OMPI_MCA_mpi_yield_when_idle": "1"}
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Groups of tests for ``-n``; a selection on several ranks."""
+    if config.pluginmanager.hasplugin("xdist"):
+        for item in items:
+            if item.path.stem in STARTERS:
+                item.add_marker(pytest.mark.xdist_group("ranks"))
+    if MPI.COMM_WORLD.size > 1 and os.environ.get("CHEMOMECH_FEW"):
+        variants: dict[str, list[pytest.Item]] = {}
+        for item in items:
+            variants.setdefault(item.nodeid.partition("[")[0], []).append(item)
+        kept = [
+            item for found in variants.values() for item in (found if len(found) <= SEVERAL else (found[0], found[-1]))
+        ]
+        config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+        items[:] = kept
 
 
 def pytest_exception_interact(report: pytest.TestReport | pytest.CollectReport) -> None:
@@ -30,7 +65,8 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """How long the README's test command took, for docs/verification.md."""
-    if session.config.option.markexpr == "not container" and exitstatus == 0 and session.testscollected > 1000:
+    whole = session.config.option.markexpr == "not container" and session.testscollected > 1000
+    if whole and exitstatus == 0 and "PYTEST_XDIST_WORKER" not in os.environ:
         record("timing_tests", seconds=time.monotonic() - session.config.stash[BEGUN])
 
 
