@@ -138,7 +138,7 @@ def test_shifts_at_a_junction_fit_where_normals_do() -> None:
 
 
 # ---- the coupled problem --------------------------------------------------------------------------------
-@pytest.mark.parametrize("kind", ["plain", "melting line", "free surface"])
+@pytest.mark.parametrize("kind", ["plain", "melting line", "free surface", "exchange"])
 def test_jacobian(kind: str) -> None:
     """All of it, along changes that leave the columns in equilibrium with the grain, as a Newton step does."""
     given = coupled(time={"end": 0.1, "fixed_step": 1e-3})  # long enough for columns to fill
@@ -147,6 +147,8 @@ def test_jacobian(kind: str) -> None:
         given = given.replace({"materials.ag.homologous_activation": 8.0})
     elif kind == "free surface":
         given = given.replace({"grain_boundaries.left": {"diffusivity": "1e-11 m^2/s", "interaction": 0.2}})
+    elif kind == "exchange":
+        given = given.replace({"grain_boundaries.default.exchange_rate": 2e-7})
     made = begun(given, lambda: junction(6))
     control = made.control()
     for _ in range(3):
