@@ -55,7 +55,7 @@ def beside_uniform_boundary(biot: float, x: np.ndarray) -> tuple[np.ndarray, np.
 @ALONE
 @pytest.mark.parametrize("biot", [0.1, 1.0, 10.0])
 def test_half_space_behind_a_resistance(biot: float) -> None:
-    """Crank, The Mathematics of Diffusion, section 3.3.4: -D dc/dx = k (c_s - c) at the surface."""
+    """Crank, The Mathematics of Diffusion, chapter 3, surface evaporation: -D dc/dx = k (c_s - c) at the surface."""
     x, c, _ = beside_uniform_boundary(biot, graded(0.05, 1.1, 0.3, 9.0))
     # exp(hx + h^2 Dt) erfc(x/2 + h) without the product of the very large and the very small
     exact = erfc(x / 2.0) - np.exp(-(x**2) / 4.0) * erfcx(x / 2.0 + biot)
