@@ -241,6 +241,44 @@ def test_isolated_energy_falls_and_no_lithium_is_lost(kind: str) -> None:
     assert min(map(abs, change.values())) > 1e-2
 
 
+def test_block_solver_gives_the_same() -> None:
+    found = {}
+    for linear in ("direct", "block"):
+        solver = {"linear": linear, "tolerance": 1e-12}
+        found[linear] = unknowns(
+            run(begun(with_rate(2e-7, time={"end": 0.01, "fixed_step": 1e-3}, solver=solver), lambda: junction(8)))
+        )
+    off = {n: float(np.abs(found["block"][n] - x).max() / np.abs(x).max()) for n, x in found["direct"].items()}
+    record("exchange_block", difference=max(off.values()))
+    assert max(off.values()) < 1e-10
+
+
+def linear_iterations(ratio: float, rate: float | None, n: int) -> tuple[float, int]:
+    """Of the block solver per Newton step, mean and most, for D_gb/D of all classes and k."""
+    speed = {f"grain_boundaries.{name}.diffusivity": ratio * 1e-14 for name in "abc"}
+    time = {"end": 10.0, "initial_step": 1e-4, "tolerance": 1e-2}
+    given = with_rate(rate, time=time, solver={"linear": "block"}).replace(speed)
+    made = begun(given, lambda: junction(n))
+    control, most = made.control(), 0.0
+    for _ in range(20):
+        newton, linear = made.newton_iterations, made.linear_iterations
+        made.advance(control)
+        most = max(most, (made.linear_iterations - linear) / max(1, made.newton_iterations - newton))
+    return made.linear_iterations / made.newton_iterations, most
+
+
+@ALONE
+def test_linear_iterations_do_not_grow() -> None:
+    """With D_gb/D over eight decades and k over six they are those of local equilibrium."""
+    found = {}
+    for rate in (None, 1e-9, 1e-6, 1e-3):
+        found[str(rate)] = [linear_iterations(ratio, rate, 16) for ratio in (1.0, 1e4, 1e8)]
+    record("exchange_linear", iterations=found)
+    without = max(mean for mean, _ in found.pop("None"))
+    assert max(mean for each in found.values() for mean, _ in each) < 1.2 * without < 6.0
+    assert max(most for each in found.values() for _, most in each) < 12.0
+
+
 def test_what_has_no_rate_is_as_before() -> None:
     """One potential, the same equations; with a rate one unknown more."""
     names = [u.name for u in begun(with_rate(None), lambda: junction(2)).physics.equations.unknowns]

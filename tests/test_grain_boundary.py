@@ -325,10 +325,12 @@ def test_a_body_without_network_pays_nothing() -> None:
     assert changing == 2
 
 
-@pytest.mark.parametrize("follows", [False, True])
-def test_restart_gives_the_same(follows: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["plain", "melting line", "exchange"])
+def test_restart_gives_the_same(kind: str, tmp_path: Path) -> None:
     given = coupled()
-    if follows:  # its columns have other cells
+    if kind == "exchange":
+        given = given.replace({"grain_boundaries.default.exchange_rate": 2e-7})
+    elif kind == "melting line":  # its columns have other cells
         given = given.replace({"materials.ag.melting_points": [[0.0, 1234.93], [1.0, 453.65]]})
         given = given.replace({"grain_boundaries.left": {"diffusivity": "1e-11 m^2/s"}})
     whole = begun(given, lambda: junction(8))

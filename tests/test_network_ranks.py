@@ -26,6 +26,7 @@ from mpi4py import MPI
 from chemomech.output.checkpoint import load_latest
 from tests.networks import case, cube, junction, potential, simulation, unknowns
 from tests.test_grain_boundary import CLASSES, CUBIC, HELD, SILVER, coupled
+from tests.test_exchange import with_rate
 from tests.test_network_solutions import crystalline, grains
 
 comm = MPI.COMM_WORLD
@@ -34,10 +35,14 @@ if body == "grains":
     given, arrays = crystalline(), grains
 elif body == "tiny":
     given, arrays = coupled(), lambda: junction(2)
+elif body == "exchange":
+    given, arrays = with_rate(2e-7, solver={"linear": "block", "tolerance": 1e-12}), lambda: junction(8)
 else:
     classes = {name: CLASSES[name] for name in ("default", "a", "b")}
     contact = {"top": {"chemical_potential": potential(0.05, 0.3, 700.0)}, "back": {"roller": True}}
     given = case(classes, SILVER, boundaries=HELD | contact, initial={"concentration": 0.01}, time={"end": 0.01})
+    if body == "exchange-cube":
+        given = given.replace({"grain_boundaries.default.exchange_rate": 2e-7})
     arrays = lambda: cube(4)
 made = simulation(given, arrays() if comm.rank == 0 else None)
 control = made.control()
@@ -87,7 +92,10 @@ def apart(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> float:
     return max(worst.values())
 
 
-@pytest.mark.parametrize("body", ["grains", pytest.param("cube", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "body",
+    ["grains", "exchange", *(pytest.param(name, marks=pytest.mark.slow) for name in ("cube", "exchange-cube"))],
+)
 def test_ranks_give_the_same(body: str, tmp_path: Path) -> None:
     """Boundaries and junctions cross the borders of ranks; in 2D and 3D, with all couplings."""
     one = computed(tmp_path, 1, body, 0, 8, "one")
