@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,22 @@ from scipy.special import erfc, erfcx
 
 import chemomech as cm
 from chemomech.meshing.arrays import MeshArrays
+from chemomech.output.fields import read_index
 from chemomech.simulation import Simulation
-from tests.networks import RT, along, begun, case, cube, graded, half_plane, junction, potential, run, unknowns
+from tests.networks import (
+    RT,
+    along,
+    begun,
+    case,
+    cube,
+    graded,
+    half_plane,
+    junction,
+    potential,
+    run,
+    unknowns,
+    write_msh,
+)
 from tests.test_grain_boundary import CLASSES, HELD, coupled
 from tests.tools import record
 
@@ -286,6 +301,35 @@ def test_what_has_no_rate_is_as_before() -> None:
     assert names == ["displacement", "concentration", *classes, "chemical_potential"]
     more = [u.name for u in begun(with_rate(1e-7), lambda: junction(2)).physics.equations.unknowns]
     assert more == [*names[:-1], "grain_boundary_potential", names[-1]]
+
+
+@pytest.mark.parametrize("kind", ["square", "cube"])
+def test_files_hold_the_potential_of_the_boundaries(kind: str, tmp_path: Path) -> None:
+    """Without stress it is what the fraction beside it says."""
+    place, arrays = COMM.bcast(tmp_path), junction(6) if kind == "square" else cube(4)
+    if COMM.rank == 0:
+        write_msh(arrays, place / "grains.msh")
+    COMM.Barrier()
+    laws = {"a": {"diffusivity": 1e-11, "interaction": 0.5}, "b": {"diffusivity": 1e-12, "segregation_energy": -RT}}
+    given = case(
+        laws | {"default": {"exchange_rate": 2e-7}}, {"diffusivity": 1e-14, "reference_potential": 700.0},
+        domain={"shape": "file", "path": str(place / "grains.msh")}, initial={"concentration": 0.01},
+        boundaries={"top": {"chemical_potential": potential(0.05, 0.0, 700.0)}}, time={"end": 1e-2},
+    )  # fmt: skip
+    result = cm.run(given, place / "run")
+    assert abs(result.summary["mass_relative_drift"]) < 1e-12
+    if COMM.rank:
+        return
+    import pyvista
+
+    grid: Any = pyvista.read(place / "run" / read_index(place / "run" / "grain_boundaries.pvd")[-1][1])
+    held = grid.point_data["grain_boundary_concentration"]
+    c, corners = np.asarray(held, dtype=float)[grid.cells.reshape(grid.n_cells, -1)[:, 1:]], arrays.dimension
+    m = np.asarray(grid.point_data["grain_boundary_potential"])[grid.cells.reshape(-1, corners + 1)[:, 1:]]
+    first = (np.asarray(grid.cell_data["class"]) == 1)[:, None]
+    said = RT * np.log(c / (1.0 - c)) + 700.0 + np.where(first, 0.5 * RT * (1.0 - 2.0 * c), -RT)
+    assert m == pytest.approx(said, rel=1e-6, abs=0.0)
+    assert float(np.ptp(c[first[:, 0]])) > 0.01
 
 
 def test_errors() -> None:

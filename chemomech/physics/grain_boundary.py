@@ -123,6 +123,7 @@ class Network:
         self.surface: Array = np.asarray(sum(parts))
         rates = {name: law.exchange_rate for name, law in self.laws.items() if law.exchange_rate is not None}
         self.exchange = Exchange(space, rates, material, scales, self.surface > 0.0) if rates else None
+        self._potentials: dict[str, Function] = {name: fem.Function(self.c[name].function_space) for name in rates}
         self._moved: tuple[Ints, Ints, Array] | None = None
         given = [body.facets(name) for name, b in case.boundaries.items() if b.chemical_potential is not None]
         self.contact: Ints = np.unique(np.concatenate([np.zeros(0, dtype=np.int32), *given]))
@@ -193,6 +194,14 @@ class Network:
     def share(self, mu: Function, q: Any, step: Constant) -> Form:
         """What the balance of the grains has of the boundaries: theirs, or what they hand over."""
         return self.balance(mu, q, step) if self.exchange is None else -self.outflow(mu, q, step)
+
+    def potentials(self) -> dict[str, Function]:
+        """Class -> its potential on its facets, J/mol; empty in local equilibrium. The same functions each time."""
+        if self.exchange is not None:
+            m = self.exchange.potential.x.array * self.scales.potential
+            for name, function in self._potentials.items():
+                function.x.array[:] = m[self.nodes[name]]
+        return self._potentials
 
     def outflow(self, mu: Function, q: Any, step: Constant) -> Form:
         """g int J q over both sides of all boundaries."""
