@@ -27,7 +27,7 @@ DEFAULT: Final = "default"
 
 
 class GrainBoundary(Frozen):
-    """Lithium in a class of grain boundaries, in local equilibrium with the grains on both sides.
+    """Lithium in a class of grain boundaries, in local equilibrium with the grains on both sides unless it has a rate.
 
     mu_gb = RT [ln(c/(1-c)) + chi_gb (1-2c)] + mu0 + dG - Omega_gb sigma_nn, with mu0 that of the grains. What is not
     given is taken from the table ``default``, and then from here. The name of a boundary on the outside of the body
