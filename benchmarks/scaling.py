@@ -128,7 +128,7 @@ def terms(simulation: Any) -> dict[str, float]:
     """Bytes of what a Newton step reads, all ranks."""
     stack = simulation.solver
     system, elimination = stack.system, stack._elimination
-    last = elimination.last
+    (last,) = elimination.potentials
 
     def total(matrices: Any) -> float:
         return sum(stored(m)[1] for m in matrices if m is not None)

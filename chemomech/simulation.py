@@ -131,6 +131,11 @@ class Simulation:
         return {} if self.physics.network is None else self.physics.network.c
 
     @property
+    def grain_boundary_potentials(self) -> Mapping[str, Any]:
+        """Class of grain boundaries -> its potential on its facets, J/mol; empty in local equilibrium."""
+        return {} if self.physics.network is None else self.physics.network.potentials()
+
+    @property
     def contacts(self) -> Contacts:
         """Boundaries whose chemical potential is found from step to step."""
         return self.physics.constraints.contacts

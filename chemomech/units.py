@@ -27,6 +27,7 @@ _KINDS: Final = {
     "mol/m^3": ("concentration", "42522 mol/m^3"),
     "J/mol": ("molar energy", "5 kJ/mol"),
     "m^2/s": ("diffusivity", "3e-13 m^2/s"),
+    "m/s": ("rate of exchange", "1 nm/s"),
     "J/m": ("gradient energy", "1e-9 J/m"),
     "mol/m^2/s": ("molar flux", "1e-6 mol/m^2/s"),
     "J/m^2": ("energy per area", "2 J/m^2"),
@@ -186,6 +187,7 @@ PositiveTemperature = Annotated[float, Quantity("K", positive=True)]
 PositiveDuration = Annotated[float, Quantity("s", positive=True)]
 PositiveMolarConcentration = Annotated[float, Quantity("mol/m^3", positive=True)]
 PositiveDiffusivity = Annotated[float, Quantity("m^2/s", positive=True)]
+PositiveVelocity = Annotated[float, Quantity("m/s", positive=True)]
 PositiveSurfaceEnergy = Annotated[float, Quantity("J/m^2", positive=True)]
 PositiveLineDensity = Annotated[float, Quantity("1/m^2", positive=True)]
 PositiveAmountPerArea = Annotated[float, Quantity("mol/m^2", positive=True)]

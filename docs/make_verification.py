@@ -668,7 +668,7 @@ def crystals(records: Records) -> Item:
 
 def boundaries(records: Records) -> Item:
     test, layer = "tests/test_boundary_diffusion.py", "tests/test_resolved_layer.py::test_layers_of_cells_and_surfaces"
-    betas = (10, 100, 1000)
+    exchange, betas, half_spaces = "tests/test_exchange.py", (10, 100, 1000), ("0.1", "1", "10")
 
     def worst(source: str) -> list[Measured]:
         found = [find(records, f"{source}_{beta}", "slopes") for beta in betas]
@@ -686,7 +686,7 @@ def boundaries(records: Records) -> Item:
         "three boundaries that meet, as surfaces and as layers of cells 5 nm thick "
         "([Boundaries](theory_boundaries.md)). Isotherms, type A and C, junctions, ranks and drift are asserted in "
         "`tests/test_boundary_diffusion.py`, `test_grain_boundary.py`, `test_network_solutions.py` and "
-        "`test_network_ranks.py`.",
+        "`test_network_ranks.py`. With a finite rate of exchange $k$: the exact solutions of section 8 there.",
         [
             Row("constant source: largest error of $c$, over the source", at_most(0.005),
                 [find(records, f"whipple_{beta}", "c") for beta in betas], f"{test}::test_whipple"),
@@ -699,6 +699,22 @@ def boundaries(records: Records) -> Item:
                 layers("diffusion") or [None], layer),
             Row("with swelling and opening: μ, u, c (five widths from ends and junction left out), amount",
                 at_most(0.02), layers("coupled") or [None], layer),
+            Row("finite exchange, half-space beside a boundary, $k\\sqrt{Dt}/D$ = 0.1, 1, 10: $c$, over the source",
+                at_most(0.005), [find(records, f"exchange_half_space_{h}", "error") for h in half_spaces],
+                f"{exchange}::test_half_space_behind_a_resistance"),
+            Row("its uptake where cells are $8\\sqrt{Dt}$, relative", at_most(0.02),
+                [absolute(find(records, f"exchange_half_space_{h}", "uptake")) for h in half_spaces],
+                f"{exchange}::test_half_space_behind_a_resistance"),
+            Row("steady boundary that loses lithium to grains on both sides / on one: its length, relative",
+                at_most(0.005), [absolute(find(records, f"exchange_steady_{n}", "length")) for n in (2, 1)],
+                f"{exchange}::test_steady_boundary_between_grains_that_stay_as_they_are"),
+            Row("$k$ large: difference from local equilibrium with every tenfold $k$, tenfold smaller; the last",
+                at_most(1e-4), [find(records, "exchange_fast", "differences", -1)],
+                f"{exchange}::test_fast_exchange_is_local_equilibrium"),
+            Row("closed: drift in 2D, with $D(c)$, with a free surface, in 3D", at_most(1e-12),
+                [find(records, f"exchange_closed_{kind}", "drift")
+                 for kind in ("square", "melting_line", "free_surface", "cube")],
+                f"{exchange}::test_isolated_energy_falls_and_no_lithium_is_lost"),
         ],
     )  # fmt: skip
 

@@ -138,15 +138,20 @@ def test_shifts_at_a_junction_fit_where_normals_do() -> None:
 
 
 # ---- the coupled problem --------------------------------------------------------------------------------
-@pytest.mark.parametrize("kind", ["plain", "melting line", "free surface"])
+@pytest.mark.parametrize(
+    "kind", ["plain", "melting line", "free surface", "exchange", "exchange, melting line, free surface"]
+)
 def test_jacobian(kind: str) -> None:
     """All of it, along changes that leave the columns in equilibrium with the grain, as a Newton step does."""
     given = coupled(time={"end": 0.1, "fixed_step": 1e-3})  # long enough for columns to fill
-    if kind == "melting line":
+    if "melting line" in kind:
         given = given.replace({"materials.ag.melting_points": [[0.0, 1234.93], [1.0, 453.65]]})
         given = given.replace({"materials.ag.homologous_activation": 8.0})
-    elif kind == "free surface":
-        given = given.replace({"grain_boundaries.left": {"diffusivity": "1e-11 m^2/s", "interaction": 0.2}})
+    if "free surface" in kind:
+        surface = {"diffusivity": "1e-11 m^2/s", "interaction": 0.2, "partial_molar_volume": 0.0}
+        given = given.replace({"grain_boundaries.left": surface})
+    if "exchange" in kind:
+        given = given.replace({"grain_boundaries.default.exchange_rate": 2e-7})
     made = begun(given, lambda: junction(6))
     control = made.control()
     for _ in range(3):
@@ -323,10 +328,12 @@ def test_a_body_without_network_pays_nothing() -> None:
     assert changing == 2
 
 
-@pytest.mark.parametrize("follows", [False, True])
-def test_restart_gives_the_same(follows: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["plain", "melting line", "exchange"])
+def test_restart_gives_the_same(kind: str, tmp_path: Path) -> None:
     given = coupled()
-    if follows:  # its columns have other cells
+    if kind == "exchange":
+        given = given.replace({"grain_boundaries.default.exchange_rate": 2e-7})
+    elif kind == "melting line":  # its columns have other cells
         given = given.replace({"materials.ag.melting_points": [[0.0, 1234.93], [1.0, 453.65]]})
         given = given.replace({"grain_boundaries.left": {"diffusivity": "1e-11 m^2/s"}})
     whole = begun(given, lambda: junction(8))

@@ -26,18 +26,27 @@ from mpi4py import MPI
 from chemomech.output.checkpoint import load_latest
 from tests.networks import case, cube, junction, potential, simulation, unknowns
 from tests.test_grain_boundary import CLASSES, CUBIC, HELD, SILVER, coupled
+from tests.test_exchange import with_rate
 from tests.test_network_solutions import crystalline, grains
 
 comm = MPI.COMM_WORLD
+block = {"linear": "block", "tolerance": 1e-12}
+# mu is read off what a grain has taken up: in the shortest steps, c = 0.01 + 1e-12, with few digits.
+later = {"end": 0.1, "fixed_step": 1e-3}
 out, body, first, last, kept = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), Path(sys.argv[5])
 if body == "grains":
     given, arrays = crystalline(), grains
-elif body == "tiny":
-    given, arrays = coupled(), lambda: junction(2)
+elif body.startswith("tiny"):
+    given = coupled() if body == "tiny" else with_rate(2e-7, solver=block, time=later)
+    arrays = lambda: junction(2)
+elif body == "exchange":
+    given, arrays = with_rate(2e-7, solver=block, time=later), lambda: junction(8)
 else:
     classes = {name: CLASSES[name] for name in ("default", "a", "b")}
     contact = {"top": {"chemical_potential": potential(0.05, 0.3, 700.0)}, "back": {"roller": True}}
     given = case(classes, SILVER, boundaries=HELD | contact, initial={"concentration": 0.01}, time={"end": 0.01})
+    if body == "exchange-cube":
+        given = given.replace({"grain_boundaries.default.exchange_rate": 2e-7, "time.fixed_step": 1e-4})
     arrays = lambda: cube(4)
 made = simulation(given, arrays() if comm.rank == 0 else None)
 control = made.control()
@@ -87,7 +96,10 @@ def apart(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> float:
     return max(worst.values())
 
 
-@pytest.mark.parametrize("body", ["grains", pytest.param("cube", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "body",
+    ["grains", "exchange", *(pytest.param(name, marks=pytest.mark.slow) for name in ("cube", "exchange-cube"))],
+)
 def test_ranks_give_the_same(body: str, tmp_path: Path) -> None:
     """Boundaries and junctions cross the borders of ranks; in 2D and 3D, with all couplings."""
     one = computed(tmp_path, 1, body, 0, 8, "one")
@@ -100,14 +112,15 @@ def test_ranks_give_the_same(body: str, tmp_path: Path) -> None:
         assert abs(float(other["drift"])) < 1e-12
 
 
-def test_ranks_without_boundaries_and_without_cells(tmp_path: Path) -> None:
-    one = computed(tmp_path, 1, "tiny", 0, 4, "one")
+@pytest.mark.parametrize("body", ["tiny", "tiny-exchange"])
+def test_ranks_without_boundaries_and_without_cells(body: str, tmp_path: Path) -> None:
+    one = computed(tmp_path, 1, body, 0, 4, "one")
     for ranks in (3, 10):
-        other = computed(tmp_path, ranks, "tiny", 0, 4, f"on-{ranks}")
+        other = computed(tmp_path, ranks, body, 0, 4, f"on-{ranks}")
         assert ranks < 10 or np.any(other["touched"][:, 0] == 0)
         assert ranks < 10 or np.any(other["touched"][:, 1] == 0)
         off = apart(one, other)
-        record(f"network_empty_ranks_{ranks}", difference=off)
+        record(f"network_empty_ranks_{ranks}{body.removeprefix('tiny')}", difference=off)
         assert off < 1e-8
 
 

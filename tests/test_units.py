@@ -33,6 +33,7 @@ from chemomech.units import expected, pretty, quantity_name, to_si, to_text
         ("42.522 mol/L", "mol/m^3", 42522.0),
         ("3 cm^3/mol", "m^3/mol", 3e-6),
         ("3e-9 cm^2/s", "m^2/s", 3e-13),
+        ("2 nm/s", "m/s", 2e-9),
         ("10 ms", "s", 0.01),
         ("1.5 h", "s", 5400.0),
         ("45 deg", "degree", 45.0),

@@ -16,6 +16,7 @@ from chemomech.units import (
     PositiveDiffusivity,
     PositiveLength,
     PositiveMolarConcentration,
+    PositiveVelocity,
 )
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ DEFAULT: Final = "default"
 
 
 class GrainBoundary(Frozen):
-    """Lithium in a class of grain boundaries, in local equilibrium with the grains on both sides.
+    """Lithium in a class of grain boundaries, in local equilibrium with the grains on both sides unless it has a rate.
 
     mu_gb = RT [ln(c/(1-c)) + chi_gb (1-2c)] + mu0 + dG - Omega_gb sigma_nn, with mu0 that of the grains. What is not
     given is taken from the table ``default``, and then from here. The name of a boundary on the outside of the body
@@ -42,6 +43,9 @@ class GrainBoundary(Frozen):
             c_0 being what it holds at t = 0.
         maximum_concentration: c_max, sites per volume of boundary, mol/m^3; that of the grains if not given.
         initial_concentration: Fraction at t = 0; in equilibrium with the grains if not given.
+        exchange_rate: k, m/s: each side of the boundary hands k n (a_gb - a) over to its grain, n being the sites per
+            volume of the grain and a = exp((mu - mu0)/RT) activities. Local equilibrium if not given. All classes have
+            one, or none.
     """
 
     width: PositiveLength | None = None
@@ -62,6 +66,7 @@ class GrainBoundary(Frozen):
     partial_molar_volume: MolarVolume | None = None
     maximum_concentration: PositiveMolarConcentration | None = None
     initial_concentration: Fraction | None = None
+    exchange_rate: PositiveVelocity | None = None
 
 
 _OTHERWISE: Final = {"width": 5e-10, "segregation_energy": 0.0, "interaction": 0.0, "partial_molar_volume": 0.0}
@@ -97,6 +102,7 @@ def grain_boundary_problems(case: Case) -> Errors:
             yield CaseError(f"{key}.diffusivity", None, "is missing", "a diffusivity such as '1e-14 m^2/s'")
     if not tables:
         return
+    yield from _exchange_problems(case)
     only = [*case.used_materials.values()]
     if len(only) > 1:
         yield CaseError(
@@ -122,3 +128,30 @@ def grain_boundary_problems(case: Case) -> Errors:
         yield CaseError(
             "mode", case.mode, "lithium in grain boundaries is followed in time", "'transient' with a long time.end"
         )
+
+
+def _exchange_problems(case: Case) -> Errors:
+    """What a finite rate of exchange demands."""
+    tables = case.grain_boundaries
+    laws = {name: resolved(tables, name) for name in tables}
+    # The default is a class of its own only where it is complete.
+    rates = {n: law.exchange_rate for n, law in laws.items() if n != DEFAULT or law.diffusivity is not None}
+    if all(rate is None for rate in rates.values()):
+        return
+    without = [name for name, rate in rates.items() if rate is None]
+    if without:
+        yield CaseError(
+            f"grain_boundaries.{without[0]}.exchange_rate", None, "is missing, but other classes have one, and at a "
+            "junction boundaries share one potential that is either that of the grains or not",
+            "a rate for every class (once, in grain_boundaries.default), or for none",
+        )  # fmt: skip
+    for name, boundary in case.boundaries.items():
+        refused = ["reservoir", "galvanostatic", "concentration"]
+        refused += ["molar_flux"] if table_of(name, tables) is not None else []
+        for word in refused:
+            if getattr(boundary, word) is not None:
+                yield CaseError(
+                    f"boundaries.{name}.{word}", None, "together with grain_boundaries.*.exchange_rate this is not "
+                    "computed: it says nothing of what enters the grain boundaries themselves",
+                    "chemical_potential, or no exchange_rate",
+                )  # fmt: skip

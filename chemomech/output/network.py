@@ -10,9 +10,9 @@ from chemomech.output.fields import FieldSeries, Grid
 from chemomech.output.nodes import layout, owned_cells
 from chemomech.output.protocol import Snapshot
 from chemomech.parallel import gather_rows
-from chemomech.typing import Array, Ints
+from chemomech.typing import Array, Function, Ints
 
-FIELD = "grain_boundary_concentration"
+FIELD, POTENTIAL = "grain_boundary_concentration", "grain_boundary_potential"
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Facets:
             mesh = function.function_space.mesh
             cells = owned_cells(mesh)
             corners.append(mesh.geometry.x[cells] * snapshot.length)
-            values.append(layout(function.function_space).values(function)[cells][:, :, 0])
+            values.append(_at_corners(function))
             classes.append(np.full(len(cells), k, np.int32))
         return cls(np.concatenate(corners), np.concatenate(values), np.concatenate(classes))
 
@@ -56,8 +56,16 @@ class Facets:
         return cls(*(gather_rows(comm, rows) for rows in (mine.corners, mine.values, mine.classes)))
 
 
+def _at_corners(function: Function) -> Array:
+    """Values at the corners of the facets that this rank owns."""
+    space = function.function_space
+    return np.asarray(layout(space).values(function)[owned_cells(space.mesh)][:, :, 0])
+
+
 class BoundarySeries(FieldSeries):
     """Writes the facets of the network with ``grain_boundary_concentration`` and the number of their class.
+
+    With a finite rate of exchange ``grain_boundary_potential`` (J/mol) goes with them.
 
     Due as in `FieldSeries`. Facets do not share nodes in the file: where classes meet, the fraction jumps.
     """
@@ -67,4 +75,7 @@ class BoundarySeries(FieldSeries):
         count, corners = facets.values.shape
         nodes = np.arange(count * corners, dtype=np.int64)
         grid = Grid(nodes, facets.corners.reshape(-1, 3), nodes.reshape(count, corners))
-        return grid, {FIELD: facets.values.reshape(-1, 1)}, {"class": facets.classes[:, None].astype(float)}
+        fields = {FIELD: facets.values.reshape(-1, 1)}
+        if potentials := snapshot.grain_boundary_potentials:
+            fields[POTENTIAL] = np.concatenate([_at_corners(f) for f in potentials.values()]).reshape(-1, 1)
+        return grid, fields, {"class": facets.classes[:, None].astype(float)}

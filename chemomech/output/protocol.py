@@ -66,6 +66,11 @@ class Snapshot(Protocol):
         ...
 
     @property
+    def grain_boundary_potentials(self) -> Mapping[str, Function]:
+        """Class of grain boundaries -> potential of its own, J/mol, likewise; empty in equilibrium with the grains."""
+        ...
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """What speaks against the results so far, in words; those that come later come at the end."""
         ...

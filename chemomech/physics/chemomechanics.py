@@ -206,7 +206,7 @@ class ChemoMechanics:
     @property
     def mu_equation(self) -> int:
         """Number of the unknown mu and its equation."""
-        return 1 + len(self.c) + (0 if self.network is None else len(self.network.c))
+        return 1 + len(self.c) + (0 if self.network is None else self.network.size)
 
     @property
     def beta(self) -> Any:
@@ -262,9 +262,9 @@ class ChemoMechanics:
         changing: list[Any] = [self.step, *self.c_star.values(), *((self.mu,) if self.open_equilibrium else ())]
         more: dict[str, Any] = {}
         if self.network is not None and self.local is not None:
-            for name, c in self.network.c.items():
-                residuals.append(self.network.equilibrium(name, psi, self.mu))
-                unknowns.append(Unknown(c.name, c, bounds=(0.0, 1.0)))
+            for residual, unknown in self.network.equations(psi, self.mu, self.step):
+                residuals.append(residual)
+                unknowns.append(unknown)
             changing += [*self.network.c_star.values(), *self.local.changing]
             more = {
                 "followers": self.local.followers,
@@ -282,15 +282,18 @@ class ChemoMechanics:
             loads[k] = load
         dirichlet: list[tuple[DirichletBC, ...]] = [()] * len(unknowns)
         dirichlet[0] = self.constraints.displacement
+        supply: dict[int, Ints] = {}
         if not self.open_equilibrium:
-            dirichlet[-1] = self.constraints.potential
+            dirichlet[-1], supply[self.mu_equation] = self.constraints.potential, self.constraints.supply
+        if self.network is not None and self.network.exchange is not None:
+            dirichlet[-2], supply[self.mu_equation - 1] = self.network.exchange.held(self.constraints.potential)
         return Equations(
             unknowns=tuple(unknowns),
             residuals=tuple(residuals),
             changing=tuple(changing),
             entity_maps=self.entity_maps or None,
             dirichlet=tuple(dirichlet),
-            supply=self.constraints.supply,
+            supply=supply,
             replacements=self.constraints.replacements,
             contacts=self.constraints.contacts.rows,
             loads=tuple(loads),
@@ -323,7 +326,7 @@ class ChemoMechanics:
                 form += -self.step * ufl.inner(flux, ufl.grad(q)) * self.inner(p)
         for measure, influx in self.constraints.influx:
             form += -self.step * influx * q * measure
-        return form if self.network is None else form + self.network.balance(self.mu, q, self.step)
+        return form if self.network is None else form + self.network.share(self.mu, q, self.step)
 
     def weights(self, phase: str) -> Array:
         """Volume of each owned node of a phase, int r dV with corner quadrature."""
@@ -390,7 +393,7 @@ class ChemoMechanics:
             return reservoir.chemical_potential / self.scales.potential
         if reservoir.concentration is None:
             raise ValueError("a closed body has no reservoir")
-        return stress_free_potential(reservoir.concentration, self.materials[self.phases[0]], self.scales)
+        return energies.stress_free_potential(reservoir.concentration, self.materials[self.phases[0]], self.scales)
 
     def potential(self) -> Array | float:
         """Nodal values of mu in units of RT; one number in a closed body at rest."""
@@ -491,9 +494,3 @@ class ChemoMechanics:
         """Lithium per phase and class of grain boundaries, internal units."""
         grains = self._amounts({p: c.x.array for p, c in self.c.items()})
         return grains if self.network is None else grains | self.network.amounts()
-
-
-def stress_free_potential(c: float, material: Material, scales: Scales) -> float:
-    """mu of a phase free of stress at the fraction c, in units of RT."""
-    chemical = float(np.log(c / (1.0 - c))) + material.interaction * (1.0 - 2.0 * c)
-    return chemical + material.reference_potential / scales.potential

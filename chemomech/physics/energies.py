@@ -13,9 +13,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import ufl
 
+from chemomech.materials.laws import Material
 from chemomech.materials.lithiation import HomologousLaw
+from chemomech.physics.scales import Scales
 
 Expr = Any  # a UFL expression
 
@@ -146,3 +149,9 @@ def eshelby_stress(beta: Expr, c: Expr, mu: Expr, law: PhaseLaw, stiffness: Expr
         slope = ufl.as_vector([slope[i] if i < d else 0.0 for i in range(3)])
         out -= law.gradient_energy * ufl.outer(slope, slope)
     return out
+
+
+def stress_free_potential(c: float, material: Material, scales: Scales) -> float:
+    """mu of a phase free of stress at the fraction c, in units of RT."""
+    chemical = float(np.log(c / (1.0 - c))) + material.interaction * (1.0 - 2.0 * c)
+    return chemical + material.reference_potential / scales.potential

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import ufl
 
 from chemomech.typing import Array, DirichletBC, Function, Ints, Longs
@@ -148,7 +147,7 @@ class Equations:
         changing: Coefficients and constants, beside the unknowns, that change from step to step.
         entity_maps: Maps between the meshes the unknowns live on.
         dirichlet: Conditions on each unknown.
-        supply: Owned rows of the last equation where lithium may enter because c or mu is fixed.
+        supply: Number of a balance -> its owned rows where lithium may enter because c or a potential is fixed.
         replacements: Replaced rows.
         contacts: Rows of the last equation that hold one value for a while.
         loads: Constant right-hand sides, local arrays of the owned dofs, None where zero.
@@ -171,7 +170,7 @@ class Equations:
     replacements: tuple[Replacement, ...] = ()
     contacts: tuple[Contact, ...] = ()
     loads: tuple[Array | None, ...] = ()
-    supply: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int32))
+    supply: dict[int, Ints] = field(default_factory=dict)
     followers: tuple[Follower, ...] = ()
     follow: Callable[[Row], None] | None = None
     eliminate: Callable[[Row, Row], None] | None = None

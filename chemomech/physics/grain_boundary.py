@@ -11,12 +11,13 @@ normal, which enters the elastic energy of the grains, adds -Omega_k sigma_nn (o
 balance. All integrals use the corners of facets. A class on the outside of the body is a free surface: the same, with
 grains on one side only, and without opening.
 
-What the grain around a node of the network takes up is left to columns (columns.py, local_equilibrium.py).
+What the grain around a node of the network takes up is left to columns (columns.py, local_equilibrium.py). With a
+finite rate of exchange the boundaries have a potential m of their own and a balance of their own (exchange.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,8 @@ from chemomech.meshing.body import Body
 from chemomech.parallel import on_rank_zero
 from chemomech.physics.constraints import influx_facets, node_map, surfaces
 from chemomech.physics.energies import mixing_energy
-from chemomech.physics.equations import Composite, Entries, Form
+from chemomech.physics.equations import Composite, Entries, Form, Unknown
+from chemomech.physics.exchange import Exchange
 from chemomech.physics.opening import shifts
 from chemomech.physics.scales import Scales
 from chemomech.typing import Array, Constant, Function, Ints, MeshTags
@@ -61,6 +63,8 @@ class Network:
         nodes: Class -> dof of ``space`` at each local dof of c.
         area: Class -> area of the facets around each local dof of c.
         contact: Local facets at which mu is given: what grains take up there the mesh need not resolve either.
+        exchange: Its rate and the boundaries' own potential, None in local equilibrium.
+        surface: Area of the sides of the network around each local dof of ``space``.
 
     Raises:
         CaseError: If the mesh has no such boundary, a free surface opens, or the body is periodic.
@@ -115,6 +119,11 @@ class Network:
         self.outside = surfaces(body, outer | influx_facets(case, body))
         self._facet |= {n: self.outside["class", n](**corners) for n, sides in self.sides.items() if sides == 1}
         self.area = {name: self._area(name) for name in self.laws}
+        parts = (self.sides[name] * self.to_body(name, area) for name, area in self.area.items())
+        self.surface: Array = np.asarray(sum(parts))
+        rates = {name: law.exchange_rate for name, law in self.laws.items() if law.exchange_rate is not None}
+        self.exchange = Exchange(space, rates, material, scales, self.surface > 0.0) if rates else None
+        self._potentials: dict[str, Function] = {name: fem.Function(self.c[name].function_space) for name in rates}
         self._moved: tuple[Ints, Ints, Array] | None = None
         given = [body.facets(name) for name, b in case.boundaries.items() if b.chemical_potential is not None]
         self.contact: Ints = np.unique(np.concatenate([np.zeros(0, dtype=np.int32), *given]))
@@ -164,8 +173,48 @@ class Network:
             form += sites * self._gain[name] * c * self._facet[name]
         return form
 
+    @property
+    def size(self) -> int:
+        """Number of unknowns."""
+        return len(self.c) + (self.exchange is not None)
+
+    def potential(self, mu: Function) -> Function:
+        """The potential that boundaries are in equilibrium with: that of the grains, or their own."""
+        return mu if self.exchange is None else self.exchange.potential
+
+    def equations(self, energy: Form, mu: Function, step: Constant) -> Iterator[tuple[Form, Unknown]]:
+        """Residuals and unknowns: the classes, then the potential of the boundaries if they have one."""
+        for name, c in self.c.items():
+            yield self.equilibrium(name, energy, self.potential(mu)), Unknown(c.name, c, bounds=(0.0, 1.0))
+        if self.exchange is not None:
+            own = self.exchange.potential
+            q = ufl.TestFunction(own.function_space)
+            yield self.balance(own, q, step) + self.outflow(mu, q, step), self.exchange.unknown
+
+    def share(self, mu: Function, q: Any, step: Constant) -> Form:
+        """What the balance of the grains has of the boundaries: theirs, or what they hand over."""
+        return self.balance(mu, q, step) if self.exchange is None else -self.outflow(mu, q, step)
+
+    def potentials(self) -> dict[str, Function]:
+        """Class -> its potential on its facets, J/mol; empty in local equilibrium. The same functions each time."""
+        if self.exchange is not None:
+            m = self.exchange.potential.x.array * self.scales.potential
+            for name, function in self._potentials.items():
+                function.x.array[:] = m[self.nodes[name]]
+        return self._potentials
+
+    def outflow(self, mu: Function, q: Any, step: Constant) -> Form:
+        """g int J q over both sides of all boundaries."""
+        form = 0
+        if self.exchange is not None:
+            for name, sides in self.sides.items():
+                here, own = self._on(name, mu), self._on(name, self.exchange.potential)
+                flow = self.exchange.outflow(name, here, own)
+                form += float(sides) * step * flow * self._on(name, q) * self._facet[name]
+        return form
+
     def equilibrium(self, name: str, energy: Form, mu: Function) -> Form:
-        """d energy/d c_k less the mu of the grains."""
+        """d energy/d c_k less the potential that the boundaries are in equilibrium with."""
         r = ufl.TestFunction(self.c[name].function_space)
         balance = self._sites[name] * self._on(name, mu) * self._on(name, r) * self._facet[name]
         return ufl.derivative(energy, self.c[name], r) - balance

@@ -7,6 +7,8 @@ stress adds to the potential of the grain, its equation is
 
 and lithium that flows on into the grain leaves the balance of the node but is driven by the end of the column, with
 fraction c_N and potential mu(c_N) + p. The linear part of the equation of c is V (mu0 + p - mu): psi is read from it.
+
+The potential that the boundaries are in equilibrium with is mu, or with a finite rate of exchange m, their own.
 """
 
 from __future__ import annotations
@@ -86,6 +88,7 @@ class LocalEquilibrium:
         time: Duration of the run, internal units; columns resolve what it takes.
 
     Attributes:
+        seen: The potential that the boundaries are in equilibrium with.
         inner: One at nodes without a column, zero at those with one.
         columns: Fractions of the cells of columns, by node.
         columns_star: c* of the time integrator.
@@ -110,15 +113,18 @@ class LocalEquilibrium:
         vector.scatter_forward()
         volume = np.array(vector.array)
         self.weight = grain.sites * volume
-        inside = np.asarray(sum(network.sides[name] * network.to_body(name, a) for name, a in network.area.items()))
+        self.seen = network.potential(grain.mu)
+        self._shared = network.exchange is None
+        inside = network.surface
         self._given_mu, given_c = self._held(constraints)
         places = constraints.contacts.places
         self._contacts = [(row, p.nodal > 0.0) for row, p in zip(constraints.contacts.rows, places, strict=True)]
         area = inside + self._outer(network.contact) + sum(place.nodal for place in places)
-        # There a boundary's fraction decides, unless a contact does.
+        # There a boundary's fraction decides on the potential it sees, unless a contact does.
         self._bound: Flags = (inside > 0.0) & ~self._given_mu & ~given_c
         self._nodes = np.flatnonzero((area > 0.0) & ~given_c)
-        self._loose = self._nodes[~(self._bound | self._given_mu)[self._nodes]]
+        decided = self._given_mu | self._bound if self._shared else self._given_mu
+        self._loose = self._nodes[~decided[self._nodes]]
         self.inner.x.array[:] = 1.0
         self.inner.x.array[self._nodes] = 0.0
         self._depth = volume[self._nodes] / area[self._nodes]
@@ -129,10 +135,9 @@ class LocalEquilibrium:
         of_block = np.zeros(len(volume), dtype=np.int32)
         of_block[node_map(space)] = node_map(block)
         self._rows = of_block[self._nodes]
-        n, size = len(volume), len(network.laws)
+        n = len(volume)
         self._first = self._deciding()
-        first_class = grain.equation + 1
-        mu_number = first_class + size
+        mu_number = grain.equation + 1 + network.size
         self._c_by_c, self._mu_by_c = self.inner.x.array.copy(), np.zeros(n)
         self._c_by_mu, self._mu_by_mu = np.zeros(n), np.ones(n)
         self.followers = (
@@ -196,7 +201,7 @@ class LocalEquilibrium:
         return mu, np.asarray(mark.x.array > 0.5)
 
     def _deciding(self) -> dict[str, Flags]:
-        """Per class, the owned dofs whose fraction decides on mu at their node: where classes meet, the first."""
+        """Per class, the owned dofs whose fraction decides at their node: where classes meet, the first."""
         taken = np.zeros(len(self.weight))
         out = {}
         for name in self.network.laws:
@@ -209,13 +214,18 @@ class LocalEquilibrium:
     # -- state -------------------------------------------------------------------------------------
 
     def begin(self) -> None:
-        """Columns filled evenly with the grain's c, boundaries as the case says; mu follows from the grain."""
+        """Columns filled evenly with the grain's c, boundaries as the case says; potentials follow from them."""
         g, net = self.grain, self.network
         self._fill()
         g.mu.x.array[:] = self._of(g.c.x.array) + g.reference
         for name, start in self.initial().items():
             net.c[name].x.array[:] = start
             net.c_star[name].x.array[:] = start
+        if net.exchange is not None:
+            s = net.scales.potential
+            gains = {n: g.reference + (law.segregation_energy or 0.0) / s for n, law in net.laws.items()}
+            owned = {n: np.full(len(first), gains[n]) for n, first in self._first.items()}
+            self.seen.x.array[:] = self._decided(owned)[0]
 
     def _fill(self) -> None:
         """Columns with the c of their nodes."""
@@ -231,6 +241,8 @@ class LocalEquilibrium:
         """
         mu = self.grain.mu.x.array
         mu[:] = self._of(self.grain.c.x.array) + (mu - self._surface(row))
+        if not self._shared:
+            self.seen.x.array[:] = self._decided(self._gains(row))[0]
         self._fill()
 
     def initial(self) -> dict[str, Array]:
@@ -304,7 +316,7 @@ class LocalEquilibrium:
         self._mu_by_c[on], self._mu_by_mu[on] = bend * by_c, np.where(fills, 1.0, 1.0 + bend)
 
     def eliminate(self, row: Row, slope: Row) -> None:
-        """One fraction per node decides, c in the grains and c_k on the network; mu and all other fractions follow.
+        """One fraction per node decides, c in the grains and c_k on the network; potentials and all others follow.
 
         Without it Newton's method diverges where a boundary that is nearly empty meets a contact: a small fraction and
         its potential are linear in each other only very near. A fraction that follows changes the stress it follows,
@@ -316,20 +328,12 @@ class LocalEquilibrium:
         stiff = self._stiffness(slope)
         psi = self._surface(row).copy()
         stress = mu - psi  # mu0 + p
-        chosen, near = np.zeros(len(mu)), np.zeros(len(mu))
-        gains = {}
-        for k, (name, law) in enumerate(net.laws.items()):
-            own, n = net.c[name].x.array, len(self._first[name])
-            nodes = net.nodes[name][:n]
-            gains[name] = mu[nodes] + row(g.equation + 1 + k) / (net.sites[name] * net.area[name][:n])
-            potential = np.log(own[:n] / (1.0 - own[:n])) + (law.interaction or 0.0) * (1.0 - 2.0 * own[:n])
-            chosen += net.to_body(name, np.where(self._first[name], potential + gains[name], 0.0))
-            steep = np.clip(1.0 - 2.0 * (law.interaction or 0.0) * own[:n] * (1.0 - own[:n]), 0.0, 1.0)
-            near += net.to_body(name, np.where(self._first[name], _KEPT * steep, 0.0))
-        # Near the solution mu itself is kept: a fraction says it only as well as the stress there was solved for.
-        kept = self._given_mu | (self._bound & (np.abs(chosen - mu) < near))
-        new = np.where(self._bound, chosen, self._of(c) + stress)
-        # A column without a boundary, at a contact that has closed: the fraction at its surface decides.
+        gains, seen = self._gains(row), self.seen.x.array
+        chosen, near = self._decided(gains)
+        # Near the solution the potential is kept: a fraction says it only as well as the stress there was solved for.
+        kept = self._given_mu | (self._bound & (np.abs(chosen - seen) < near))
+        new = self._of(c) + stress
+        # A column that no boundary decides on: the fraction at its surface does.
         loose = self._loose
         y, rise = regular_fraction(before[loose], g.interaction)
         y = np.clip(y + rise * (psi - before)[loose], 0.1 * y, 1.0 - 0.1 * (1.0 - y))
@@ -337,17 +341,42 @@ class LocalEquilibrium:
         for contact, there in self._contacts:
             if contact.open:
                 kept |= there
-        mu[:] = np.where(kept, mu, new)
+        if self._shared:
+            mu[:] = np.where(kept, mu, np.where(self._bound, chosen, new))
+        else:
+            mu[:] = np.where(self._given_mu, mu, new)
+            seen[:] = np.where(self._bound & ~kept, chosen, seen)
         for k, (name, law) in enumerate(net.laws.items()):
             own, n = net.c[name].x.array, len(gains[name])
             stiffness = slope(g.equation + 1 + k) / (net.sites[name] * net.area[name][:n])
             follows = ~self._first[name] | kept[net.nodes[name][:n]]
-            target = (mu[net.nodes[name][:n]] - gains[name])[follows]
+            target = (seen[net.nodes[name][:n]] - gains[name])[follows]
             at = own[:n][follows]
             own[:n][follows] = stiff_fraction(target, law.interaction or 0.0, stiffness[follows], at)
             net.c[name].x.scatter_forward()
         on = self._nodes
         c[on] = self._taken_up(mu[on] - stress[on], psi[on], c[on], stiff[on])
+
+    def _gains(self, row: Row) -> dict[str, Array]:
+        """Class -> mu0 + dG and what stress adds, at its owned dofs."""
+        net, seen, out = self.network, self.seen.x.array, {}
+        for k, name in enumerate(net.laws):
+            n = len(self._first[name])
+            weight = net.sites[name] * net.area[name][:n]
+            out[name] = seen[net.nodes[name][:n]] + row(self.grain.equation + 1 + k) / weight
+        return out
+
+    def _decided(self, gains: dict[str, Array]) -> tuple[Array, Array]:
+        """The potential that the deciding fractions say, and how near to it one is kept, at local dofs. Collective."""
+        net = self.network
+        chosen, near = np.zeros(len(self.weight)), np.zeros(len(self.weight))
+        for name, law in net.laws.items():
+            own, chi = net.c[name].x.array[: len(gains[name])], law.interaction or 0.0
+            potential = np.log(own / (1.0 - own)) + chi * (1.0 - 2.0 * own)
+            chosen += net.to_body(name, np.where(self._first[name], potential + gains[name], 0.0))
+            steep = np.clip(1.0 - 2.0 * chi * own * (1.0 - own), 0.0, 1.0)
+            near += net.to_body(name, np.where(self._first[name], _KEPT * steep, 0.0))
+        return chosen, near
 
     def _stiffness(self, slope: Row) -> Array:
         """By how much p grows with a node's own c, at all local dofs; made once. Collective."""

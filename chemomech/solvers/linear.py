@@ -6,7 +6,8 @@ vanishes but for what the solver of K leaves: c and mu come first, with the body
 and then the displacement that follows them. One application of the preconditioner takes c by a diagonal D~, mu by
 the Schur complement S = g A + M' D~^-1 M, and u by one solve with K. D~ holds the chemical part and the stiffness
 e:C:e - (C e)_kk^2/C_kkkk that is left when the body relaxes around a concentration wave (e is the eigenstrain per
-unit of c).
+unit of c). Where boundaries have a potential m of their own, fractions belong to m or to mu, and S of both is one
+matrix.
 """
 
 from __future__ import annotations
@@ -232,7 +233,8 @@ def orthonormal(vectors: list[PETSc.Vec]) -> None:
 class BlockElimination:
     """The preconditioner as a PETSc Python context.
 
-    The multigrid hierarchy of S is kept while the diagonals S is made of stay near those it was made for.
+    The unknowns are the displacement, fractions, and one or several potentials. The multigrid hierarchy of S is kept
+    while the diagonals S is made of stay near those it was made for.
 
     Args:
         system: The block system.
@@ -240,6 +242,7 @@ class BlockElimination:
         relief: Per phase (and class of grain boundaries), what to take off the diagonal of the c block.
 
     Attributes:
+        potentials: Numbers of the potentials; there are none in an open body at rest.
         setups: How often the hierarchy of S was made.
     """
 
@@ -251,9 +254,14 @@ class BlockElimination:
         self._prefix = f"chemomech_schur_{next(_numbers)}_"
         self.relief, self.dimension = relief, system.functions[0].function_space.mesh.geometry.dim
         self.phases = range(1, 1 + len(relief))
-        self.last = 1 + len(relief) if system.size > 1 + len(relief) else None
+        self.potentials = tuple(range(1 + len(relief), system.size))
+        # Potential -> fractions that belong to it.
+        self._fractions = {i: [k for k in self.phases if system.blocks[k][i] is not None] for i in self.potentials}
         self._schur: Any = None  # S, the terms it is made of, its solver and the diagonals that one was made for
-        self._sources: dict[int, tuple[Any, Any]] = {}
+        self._parts: dict[int, Any] = {}
+        self._sources: dict[tuple[int, int], tuple[Any, Any]] = {}
+        self._nest: Any = None  # of the parts of several potentials, and their vectors in the order of S
+        self._joint: list[Any] = []
         self._ksp: Any = None
         self._made_for: list[Array] = []
         self.setups = 0
@@ -270,15 +278,22 @@ class BlockElimination:
             # A miscible phase stays on the stable side; elsewhere D itself is the safe choice.
             soft = full - relief
             inverse.array_w[:] = 1.0 / np.where(np.abs(soft) > 0.02 * np.abs(full), soft, full)
-        if self.last is not None and not self._near():
-            self._form_schur(self.last)
+        if self.potentials and not self._near():
+            for i in self.potentials:
+                self._form_schur(i)
+            if len(self.potentials) == 1:
+                self._schur = self._parts[self.potentials[0]]
+            else:
+                self._join()
             self._set_up_schur()
 
     def _near(self) -> bool:
         """Whether the diagonals S is made of are near those of the last hierarchy; they are kept if not."""
-        own = None if self.last is None else self.system.blocks[self.last][self.last]
         present = [v.array_r.copy() for v in self._inverse]
-        if own is not None:
+        for i in self.potentials:
+            own = self.system.blocks[i][i]
+            if own is None:
+                continue
             diagonal = own.getDiagonal()
             present.append(diagonal.array_r.copy())
             diagonal.destroy()
@@ -293,39 +308,52 @@ class BlockElimination:
         self._made_for = present
         return False
 
-    def _form_schur(self, last: int) -> None:
-        """S = g A - sum over phases of M' D~^-1 (-M)."""
+    def _form_schur(self, i: int) -> None:
+        """S = g A - sum over the fractions of M' D~^-1 (-M), of one potential."""
         blocks = self.system.blocks
-        own = blocks[last][last]
+        own, schur = blocks[i][i], self._parts.get(i)
         alone = len(self.phases) == 1  # the product is then S itself: they have the same entries
         if not alone and own is not None:
-            if self._schur is None:
-                self._schur = own.copy()
+            if schur is None:
+                schur = own.copy()
             else:
-                own.copy(self._schur, PETSc.Mat.Structure.SAME_NONZERO_PATTERN)
-        elif not alone and self._schur is not None:
-            self._schur.zeroEntries()
-        for k, inverse in zip(self.phases, self._inverse, strict=True):
-            if k in self._sources:
-                right, product = self._sources[k]
-                blocks[k][last].copy(right, PETSc.Mat.Structure.SAME_NONZERO_PATTERN)
+                own.copy(schur, PETSc.Mat.Structure.SAME_NONZERO_PATTERN)
+        elif not alone and schur is not None:
+            schur.zeroEntries()
+        for k in self._fractions[i]:
+            inverse = self._inverse[k - 1]
+            if (i, k) in self._sources:
+                right, product = self._sources[i, k]
+                blocks[k][i].copy(right, PETSc.Mat.Structure.SAME_NONZERO_PATTERN)
                 right.diagonalScale(L=inverse)
-                blocks[last][k].matMult(right, product)
+                blocks[i][k].matMult(right, product)
             else:
-                right = blocks[k][last].copy()
+                right = blocks[k][i].copy()
                 right.diagonalScale(L=inverse)
-                product = blocks[last][k].matMult(right)
-                self._sources[k] = right, product
+                product = blocks[i][k].matMult(right)
+                self._sources[i, k] = right, product
             if alone:
                 product.scale(-1.0)
                 if own is not None:
                     product.axpy(1.0, own, structure=PETSc.Mat.Structure.SUBSET_NONZERO_PATTERN)
-                self._schur = product
-            elif self._schur is None:
-                self._schur = product.copy()
-                self._schur.scale(-1.0)
+                schur = product
+            elif schur is None:
+                schur = product.copy()
+                schur.scale(-1.0)
             else:
-                self._schur.axpy(-1.0, product, structure=PETSc.Mat.Structure.SUBSET_NONZERO_PATTERN)
+                schur.axpy(-1.0, product, structure=PETSc.Mat.Structure.SUBSET_NONZERO_PATTERN)
+        self._parts[i] = schur
+
+    def _join(self) -> None:
+        """S of several potentials as one matrix: exchange may couple them too closely to take one after the other."""
+        if self._nest is None:
+            blocks = self.system.blocks
+            parts = [[self._parts[i] if i == j else blocks[i][j] for j in self.potentials] for i in self.potentials]
+            self._nest = PETSc.Mat().createNest(parts, comm=self.system.comm)
+            self._schur = PETSc.Mat()  # with a target that is empty a new matrix is made, without one the nest is lost
+        self._nest.convert("aij", self._schur)
+        if not self._joint:
+            self._joint = list(self._schur.createVecs())
 
     def _set_up_schur(self) -> None:
         if self._ksp is None:
@@ -348,40 +376,57 @@ class BlockElimination:
 
     def apply(self, pc: PETSc.PC, x: PETSc.Vec, y: PETSc.Vec) -> None:
         """y = P^-1 x."""
-        blocks, last = self.system.blocks, self.last
+        blocks = self.system.blocks
         r, z, work = x.getNestSubVecs(), y.getNestSubVecs(), self._work
-        if last is not None:
-            b = work[last]
-            r[last].copy(b)
+        for i in self.potentials:
+            b = work[i]
+            r[i].copy(b)
             b.scale(-1.0)
-            for k, inverse in zip(self.phases, self._inverse, strict=True):
-                work[k].pointwiseMult(inverse, r[k])
-                blocks[last][k].multAdd(work[k], b, b)
+            for k in self._fractions[i]:
+                work[k].pointwiseMult(self._inverse[k - 1], r[k])
+                blocks[i][k].multAdd(work[k], b, b)
             b.scale(-1.0)
-            self._ksp.solve(b, z[last])
+        self._solve_schur(z)
         back = work[0]
         back.set(0.0)
         for k, inverse in zip(self.phases, self._inverse, strict=True):
             b = work[k]
             r[k].copy(b)
-            if last is not None:
-                b.scale(-1.0)
-                blocks[k][last].multAdd(z[last], b, b)
-                b.scale(-1.0)
+            for i in self.potentials:
+                if k in self._fractions[i]:
+                    b.scale(-1.0)
+                    blocks[k][i].multAdd(z[i], b, b)
+                    b.scale(-1.0)
             z[k].pointwiseMult(inverse, b)
             if blocks[0][k] is not None:
                 blocks[0][k].multAdd(z[k], back, back)
         back.aypx(-1.0, r[0])
         self.displacement.solve(back, z[0])
 
+    def _solve_schur(self, z: list[PETSc.Vec]) -> None:
+        """S z = work, the potentials."""
+        if not self._joint:
+            for i in self.potentials:
+                self._ksp.solve(self._work[i], z[i])
+            return
+        solution, right = self._joint
+        right.array_w[:] = np.concatenate([self._work[i].array_r for i in self.potentials])
+        self._ksp.solve(right, solution)
+        first = 0
+        for i in self.potentials:
+            size = self.system.owned[i]
+            z[i].array_w[:] = solution.array_r[first : first + size]
+            first += size
+
     def destroy(self, pc: Any = None) -> None:
         """Free the PETSc objects; collective."""
-        terms = [m for pair in self._sources.values() for m in pair if m is not self._schur]
-        for thing in (*self._inverse, *self._work, *terms, self._schur, self._ksp):
-            if thing is not None:
-                thing.destroy()
-        self._inverse, self._work, self._sources = [], [], {}
-        self._schur = self._ksp = None
+        terms = [m for pair in self._sources.values() for m in pair]
+        matrices = (*terms, *self._parts.values(), self._schur, self._nest)
+        things = (*self._inverse, *self._work, *self._joint, *matrices, self._ksp)
+        for thing in {id(t): t for t in things if t is not None}.values():  # S may be a part of itself
+            thing.destroy()
+        self._inverse, self._work, self._joint, self._sources, self._parts = [], [], [], {}, {}
+        self._schur = self._ksp = self._nest = None
         self._made_for = []
 
 

@@ -87,7 +87,7 @@ class Changing:
         form: The compiled form, None if there are only followed parts.
         conditions: Dirichlet conditions on its rows and columns.
         followed: Sums that others assemble, each with the factors of its local columns.
-        unit: Owned local rows with a one on the diagonal, where there are followed parts.
+        unit: Owned local rows with a one on the diagonal, where there are followed parts or the form lacks the entries.
 
     Attributes:
         matrix: The PETSc matrix; its values are those of the last ``assemble``.
@@ -108,8 +108,8 @@ class Changing:
             self.matrix = fem_petsc.create_matrix(form)
             return
         if form is not None:
-            self._own = Sums(form, conditions, unit=not followed)
-        self._shared = self._own is not None and not followed and self._own.comm.size == 1
+            self._own = Sums(form, conditions, unit=not followed and unit is None)
+        self._shared = self._own is not None and not followed and unit is None and self._own.comm.size == 1
         if self._own is not None and self._shared:
             self.matrix = self._own.as_petsc()
             return
@@ -134,7 +134,7 @@ class Changing:
             if self._shared:
                 self.matrix.assemble()  # tells PETSc that the values are new
                 return
-            if not self._followed:
+            if not self._followed and not len(self._ones):
                 self.matrix.setValuesCOO(self._own.data)
                 return
         own = [self._own.data] if self._own is not None else []

@@ -28,7 +28,7 @@ class System:
         blocks: Jacobian blocks, None where the Jacobian vanishes.
         constant: Which of them never change.
         matrix: Nested Jacobian.
-        supplied: Sum of the balance over the supply rows at the last residual (local part).
+        supplied: Sum of the balances over the supply rows at the last residual (local part).
         entered: The same over the rows of each contact.
     """
 
@@ -145,8 +145,11 @@ class System:
             self.blocks[i][j] = block
             self._nodal[i] = (diagonal, block.getDiagonal().array.copy())
         else:
-            form = self._compile(moving if fixed is None else moving + fixed)
-            self._moving[i, j] = Changing(form, conditions)
+            whole = moving if fixed is None else moving + fixed
+            # Integrals over facets alone have no entries for rows elsewhere.
+            facets = all(integral.integral_type() != "cell" for integral in whole.integrals())
+            ones = self._fixed[i][0] if i == j and facets else None
+            self._moving[i, j] = Changing(self._compile(whole), conditions, unit=ones)
             self.blocks[i][j] = self._moving[i, j].matrix
 
     def _make_product(self, i: int, j: int, product: PETSc.Mat, fixed: Form | None, moving: Form | None) -> None:
@@ -271,8 +274,7 @@ class System:
             self.equations.follow(lambda i: np.asarray(parts[i].array_r))
         for i, part in enumerate(parts):
             self._add_changing(i, part)
-        supply = self.equations.supply
-        self.supplied = float(parts[-1].array_r[supply].sum()) if len(supply) else 0.0
+        self.supplied = sum(float(parts[i].array_r[rows].sum()) for i, rows in self.equations.supply.items())
         for k, contact in enumerate(self.equations.contacts):
             self.entered[k] = parts[-1].array_r[contact.rows].sum() if contact.open else 0.0
         for contact in self.equations.contacts:
