@@ -33,7 +33,8 @@ _REASONS = {
 _ADVICE = {
     "displacement": "Check that the body is held or its tractions are in balance, and the elastic constants.",
     "concentration": "Try a smaller initial_step, or a gradient energy if the interaction exceeds 2.",
-    "chemical_potential": "Try a smaller initial_step or minimum_step, or a finer mesh at the cores.",
+    "chemical_potential": "Try a smaller initial_step or minimum_step, a finer mesh at the cores, or a coarser one "
+    "where grain boundaries that open meet a contact.",
 }
 
 
