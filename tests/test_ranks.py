@@ -11,9 +11,9 @@ import pytest
 from mpi4py import MPI
 
 FILES = (
-    "test_balances", "test_crystals", "test_dislocation", "test_equilibrium", "test_forces", "test_free_surface",
-    "test_grain_boundary", "test_grain_cases", "test_homologous", "test_interface", "test_jacobian",
-    "test_manufactured", "test_misfits", "test_network_solutions", "test_phases", "test_sources",
+    "test_balances", "test_crystals", "test_dislocation", "test_equilibrium", "test_exchange", "test_forces",
+    "test_free_surface", "test_grain_boundary", "test_grain_cases", "test_homologous", "test_interface",
+    "test_jacobian", "test_manufactured", "test_misfits", "test_network_solutions", "test_phases", "test_sources",
     "test_substructures",
 )  # fmt: skip
 
