@@ -34,6 +34,7 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ |= {"XDG_CONFIG_HOME": str(place), "OMPI_MCA_mpi_yield_when_idle": "1"}
 
 
+@pytest.hookimpl(tryfirst=True)  # before the names of groups are read
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Groups of tests for ``-n``; a selection on several ranks."""
     if config.pluginmanager.hasplugin("xdist"):
