@@ -108,7 +108,8 @@ def main() -> None:
     parser.add_argument("results", type=Path, nargs="+")
     parser.add_argument("--out", type=Path, default=OUT)
     given = parser.parse_args()
-    draw([json.loads(path.read_text()) for path in given.results], given.out)
+    rows = [json.loads(path.read_text()) for path in given.results]
+    draw([row for row in rows if row["against"] in STYLES], given.out)
 
 
 if __name__ == "__main__":
