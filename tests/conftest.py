@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -18,8 +19,6 @@ from tests import networks
 from tests.tools import record
 
 BEGUN: pytest.StashKey[float] = pytest.StashKey()
-STARTERS = {"test_checkpoint", "test_network_ranks", "test_ranks", "test_resume", "test_two_phases_parallel"}
-"""They start ranks most of the time; one process runs them all, the other the rest."""
 SEVERAL = 2
 """On several ranks a test runs with at most so many of its parameters, the first and the last."""
 
@@ -27,20 +26,15 @@ SEVERAL = 2
 def pytest_configure(config: pytest.Config) -> None:
     """For ``-n``: kernels that several want are compiled by one, the others wait for them; ranks give way when idle."""
     if getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput"):
-        config.option.dist = "loadgroup"
         place = Path(tempfile.mkdtemp(prefix="chemomech-tests-"))
         (place / "dolfinx").mkdir()
         (place / "dolfinx" / "dolfinx_jit_options.json").write_text(json.dumps({"timeout": 300}))
+        config.add_cleanup(lambda: shutil.rmtree(place, ignore_errors=True))
         os.environ |= {"XDG_CONFIG_HOME": str(place), "OMPI_MCA_mpi_yield_when_idle": "1"}
 
 
-@pytest.hookimpl(tryfirst=True)  # before the names of groups are read
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Groups of tests for ``-n``; a selection on several ranks."""
-    if config.pluginmanager.hasplugin("xdist"):
-        for item in items:
-            if item.path.stem in STARTERS:
-                item.add_marker(pytest.mark.xdist_group("ranks"))
+    """On several ranks a selection, if asked for."""
     if MPI.COMM_WORLD.size > 1 and os.environ.get("CHEMOMECH_FEW"):
         variants: dict[str, list[pytest.Item]] = {}
         for item in items:
